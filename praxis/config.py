@@ -1,0 +1,331 @@
+"""models.yaml: the one file that an operator edits, read whole, checked whole, and never half applied.
+
+`load` returns a frozen `Config` or raises `ConfigError` with every mistake, each with its line, its field
+and what to write instead. Relative paths in the file are relative to the file's own folder. Secrets never stand
+in it: it names environment variables, and `NAME_FILE` may point to a file that holds the value of `NAME`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from praxis.errors import ConfigError, Problem
+from praxis.yaml_lines import LinedYaml
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\s@,][^\s@,]*$")]
+
+
+def read_secret(name: str) -> str | None:
+    """The value of the environment variable `name`, or the content of the file that `name`_FILE points to."""
+    if value := os.environ.get(name):
+        return value
+    if path := os.environ.get(f"{name}_FILE"):
+        return Path(path).read_text().strip() or None
+    return None
+
+
+def _root_url(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("write a URL such as http://127.0.0.1:8000")
+    if parts.path.rstrip("/") == "/v1":
+        raise ValueError(f"leave out /v1: write {parts.scheme}://{parts.netloc}")
+    return value.rstrip("/")
+
+
+RootUrl = Annotated[str, BeforeValidator(_root_url)]
+
+
+class Section(BaseModel):
+    """A part of the file: no unknown keys, no changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Server(Section):
+    auth: Literal["keys", "none"] = "keys"
+    drain: Annotated[float, Field(ge=0, le=3600)] = 15
+    ready_after: Annotated[float, Field(ge=0, le=86_400)] = 600
+    public_url: RootUrl | None = None
+    cors_origins: list[str] = []
+    trusted_proxies: list[str] = []
+    adapter_roots: list[Path] = [Path("adapters")]
+
+
+class Launch(Section):
+    """An engine that `praxis up` starts itself: the model, and the engine's own flags by their own names."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+
+    model: str
+
+    @property
+    def flags(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Backend(Section):
+    kind: Literal["vllm", "lightllm", "openai"]
+    replicas: Annotated[list[RootUrl], Field(min_length=1)]
+    api_key_env: str | None = None
+    launch: Launch | None = None
+
+    def api_key(self) -> str | None:
+        return read_secret(self.api_key_env) if self.api_key_env else None
+
+
+class Timeouts(Section):
+    """Seconds. `first_event` bounds a stream's first event; a plain reply only where it is written."""
+
+    connect: Seconds = 5
+    first_event: Seconds = 120
+    idle: Seconds = 30
+    total: Seconds = 600
+
+    @property
+    def first_byte(self) -> float | None:
+        """The bound on a plain (not streamed) reply, or None where the file says nothing of it."""
+        return self.first_event if "first_event" in self.model_fields_set else None
+
+
+class Model(Section):
+    backend: str
+    upstream: str
+    aliases: list[Name] = []
+    defaults: dict[str, Any] = {}
+    fallback: list[str] = []
+    timeouts: Timeouts = Timeouts()
+
+
+class Adapter(Section):
+    base: str
+    source: Path
+    mode: Literal["hot"] = "hot"
+
+
+class Embedding(Section):
+    """`embedded`, a sentence-transformers folder or a hub name; prefixes where the model needs others than known."""
+
+    model: str = "embedded"
+    query_prefix: str | None = None
+    passage_prefix: str | None = None
+
+    @property
+    def public_name(self) -> str:
+        """What `/v1/models` and `/v1/embeddings` call it."""
+        return "multilingual-e5-small" if self.model == "embedded" else Path(self.model).name
+
+
+class VectorStore(Section):
+    provider: Literal["faiss"] = "faiss"
+
+
+class Rag(Section):
+    url: RootUrl = "http://127.0.0.1:8081"
+    secret_env: str = "PRAXIS_RAG_SECRET"
+    embedding: Embedding = Embedding()
+    vector_store: VectorStore = VectorStore()
+
+    def secret(self) -> str:
+        """The secret by which gateway and rag know each other. Raises ConfigError when it is not set."""
+        if value := read_secret(self.secret_env):
+            return value
+        fix = f"set `{self.secret_env}` (or `{self.secret_env}_FILE`) to the same long random text for gateway and rag"
+        raise ConfigError("environment", [Problem(None, "rag.secret_env", fix)])
+
+
+class Assistant(Section):
+    model: str
+    knowledge: Annotated[list[str], Field(min_length=1)]
+    prompt: str | None = None
+    top_k: Annotated[int, Field(ge=1, le=50)] = 6
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.0
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    language: Literal["zh", "en", "auto"] = "auto"
+
+
+class Config(Section):
+    """The whole file. `root` is its folder, `home` where Praxis keeps what it makes (`PRAXIS_HOME`, else .praxis)."""
+
+    path: Path
+    home: Path
+    server: Server = Server()
+    state: str
+    backends: Annotated[dict[Name, Backend], Field(min_length=1)]
+    models: Annotated[dict[Name, Model], Field(min_length=1)]
+    adapters: dict[Name, Adapter] = {}
+    rag: Rag = Rag()
+    assistants: dict[Name, Assistant] = {}
+
+    @property
+    def root(self) -> Path:
+        return self.path.parent
+
+    def resolve(self, path: Path) -> Path:
+        """`path` as written in the file, made absolute against the file's folder."""
+        return (self.root / path.expanduser()).resolve()
+
+    def adapter_roots(self) -> list[Path]:
+        """The folders below which an adapter's source must lie."""
+        return [self.resolve(each) for each in self.server.adapter_roots]
+
+
+def load(path: Path) -> Config:
+    """Read and check `path`. Raises ConfigError with every mistake in it."""
+    path = path.resolve()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            str(path), [Problem(None, "", "no such file; give another with --config")]
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [Problem(None, "", f"cannot be read as UTF-8 text: {error}")]) from error
+    document = LinedYaml(text)
+    problems = list(document.problems)
+    if not problems and not isinstance(document.value, dict):
+        problems.append(Problem(1, "", "write a mapping with at least `backends` and `models`"))
+    if problems:
+        raise ConfigError(str(path), problems)
+    return _validate(path, document)
+
+
+def _validate(path: Path, document: LinedYaml) -> Config:
+    values = dict(document.value)
+    unknown = [key for key in ("path", "home") if key in values]
+    home = Path(os.environ.get("PRAXIS_HOME") or path.parent / ".praxis").resolve()
+    given = {key: value for key, value in values.items() if value is not None and key not in unknown}
+    given["state"] = _state_url(given.get("state"), path.parent, home)
+    problems = [_unknown_key(document, (key,), list(Config.model_fields)) for key in unknown]
+    try:
+        config = Config.model_validate(given | {"path": path, "home": home})
+    except ValidationError as error:
+        problems += [_translate(document, each) for each in error.errors()]
+        raise ConfigError(str(path), problems) from None
+    problems += _references(config, document)
+    if problems:
+        raise ConfigError(str(path), sorted(problems, key=lambda each: each.line or 0))
+    return config
+
+
+def _state_url(value: Any, root: Path, home: Path) -> Any:
+    if value is None:
+        return f"sqlite:///{home / 'state.db'}"
+    match = re.fullmatch(r"sqlite:///(?!/)(.+)", value) if isinstance(value, str) else None
+    return f"sqlite:///{(root / match[1]).resolve()}" if match else value
+
+
+def _translate(document: LinedYaml, error: Any) -> Problem:
+    """One pydantic error in an operator's words."""
+    path = tuple(part for part in error["loc"] if part != "[key]")
+    if error["type"] == "extra_forbidden":
+        return _unknown_key(document, path, _fields_at(path[:-1]))
+    field = ".".join(str(part) for part in path)
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        message = f"add `{path[-1]}: …`"
+    elif error["type"] == "string_pattern_mismatch":
+        message = "a name must not contain spaces, commas or `@`"
+    return Problem(document.line(path), field, message)
+
+
+def _unknown_key(document: LinedYaml, path: tuple[str | int, ...], known: list[str]) -> Problem:
+    key = str(path[-1])
+    close = difflib.get_close_matches(key, known, n=1)
+    if key in ("api_key", "secret", "password", "token"):
+        hint = f"secrets never stand in this file; name an environment variable with `{key}_env`"
+    elif close:
+        hint = f"not known here; did you mean `{close[0]}`?"
+    else:
+        hint = f"not known here; known are {', '.join(f'`{each}`' for each in sorted(known))}"
+    return Problem(document.line(path), ".".join(str(part) for part in path), hint)
+
+
+_SECTIONS: dict[str, type[Section]] = {
+    "server": Server,
+    "backends.*": Backend,
+    "models.*": Model,
+    "models.*.timeouts": Timeouts,
+    "adapters.*": Adapter,
+    "rag": Rag,
+    "rag.embedding": Embedding,
+    "rag.vector_store": VectorStore,
+    "assistants.*": Assistant,
+}
+
+
+def _fields_at(path: tuple[str | int, ...]) -> list[str]:
+    if not path:
+        return [each for each in Config.model_fields if each not in ("path", "home")]
+    pattern = ".".join(
+        "*" if index == 1 and path[0] != "rag" else str(part) for index, part in enumerate(path)
+    )
+    section = _SECTIONS.get(pattern)
+    return list(section.model_fields) if section else []
+
+
+def _references(config: Config, document: LinedYaml) -> list[Problem]:
+    """What pydantic cannot see: names that point nowhere, names taken twice, paths that cannot be read."""
+    problems: list[Problem] = []
+
+    def problem(path: tuple[str | int, ...], message: str) -> None:
+        problems.append(Problem(document.line(path), ".".join(str(part) for part in path), message))
+
+    def must_exist(path: tuple[str | int, ...], name: str, known: dict[str, Any], section: str) -> None:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            listing = ", ".join(f"`{each}`" for each in known) or "none"
+            hint = f"did you mean `{close[0]}`?" if close else f"known are {listing}"
+            problem(path, f"`{name}` is not in `{section}`; {hint}")
+
+    taken: dict[str, str] = {}
+
+    def claim(path: tuple[str | int, ...], name: str) -> None:
+        where = ".".join(str(part) for part in path)
+        if name in taken:
+            problem(path, f"the name `{name}` is already taken by `{taken[name]}`; choose another")
+        taken.setdefault(name, where)
+
+    for name, model in config.models.items():
+        claim(("models", name), name)
+        must_exist(("models", name, "backend"), model.backend, config.backends, "backends")
+        for index, other in enumerate(model.fallback):
+            must_exist(("models", name, "fallback", index), other, config.models, "models")
+            if other == name:
+                problem(("models", name, "fallback", index), "a model cannot fall back to itself; remove it")
+    for name, model in config.models.items():
+        for index, alias in enumerate(model.aliases):
+            claim(("models", name, "aliases", index), alias)
+    for name, adapter in config.adapters.items():
+        claim(("adapters", name), name)
+        must_exist(("adapters", name, "base"), adapter.base, config.models, "models")
+        source = config.resolve(adapter.source)
+        if not (source / "adapter_config.json").is_file():
+            problem(
+                ("adapters", name, "source"),
+                f"`{source}` has no readable adapter_config.json; give a PEFT folder",
+            )
+    for name, assistant in config.assistants.items():
+        claim(("assistants", name), name)
+        must_exist(("assistants", name, "model"), assistant.model, config.models | config.adapters, "models")
+    for name, backend in config.backends.items():
+        launch = backend.launch
+        if (
+            launch
+            and launch.model.startswith(("/", "./", "../", "~"))
+            and not config.resolve(Path(launch.model)).is_dir()
+        ):
+            problem(
+                ("backends", name, "launch", "model"), f"no folder `{config.resolve(Path(launch.model))}`"
+            )
+    return problems

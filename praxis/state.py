@@ -1,0 +1,80 @@
+"""The state database: SQLite on one machine, PostgreSQL beyond. Each room owns its tables and their migrations."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.schema import CreateTable
+
+Step = Callable[[Connection], None]
+
+_versions = sa.Table(
+    "schema_version",
+    sa.MetaData(),
+    sa.Column("room", sa.String(32), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+)
+
+
+def connect(url: str) -> Engine:
+    """An engine for `url`, its folder made where SQLite needs one.
+
+    SQLite runs in WAL mode, so that readers never wait for a writer, and waits up to 10 s for its lock,
+    because the gateway, rag and the command line share the file.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return sa.create_engine(parsed, pool_pre_ping=True)
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(parsed)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _: object) -> None:
+        # The driver's own transaction control begins late and lets a read turn into a write that fails at once.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "busy_timeout=10000", "foreign_keys=ON", "synchronous=NORMAL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(
+            "BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN"
+        )
+
+    return engine
+
+
+def writing(engine: Engine) -> Engine:
+    """The same engine whose transactions take SQLite's write lock when they begin.
+
+    A transaction that reads first and writes later would otherwise fail at once when another process wrote
+    in between; one that begins as a writer waits its turn.
+    """
+    return engine.execution_options(write=True)
+
+
+def migrate(engine: Engine, room: str, steps: Sequence[Step]) -> None:
+    """Bring the tables of `room` forward: run the steps that this database has not seen, in one transaction.
+
+    A step is never edited once released; a change of mind is a new step at the end.
+    """
+    with writing(engine).begin() as connection:
+        connection.execute(CreateTable(_versions, if_not_exists=True))
+        row = connection.execute(
+            sa.select(_versions.c.version).where(_versions.c.room == room).with_for_update()
+        ).first()
+        seen = row.version if row else 0
+        for step in steps[seen:]:
+            step(connection)
+        if row is None:
+            connection.execute(sa.insert(_versions).values(room=room, version=len(steps)))
+        elif len(steps) > seen:
+            connection.execute(
+                sa.update(_versions).where(_versions.c.room == room).values(version=len(steps))
+            )
