@@ -1,0 +1,362 @@
+"""A fake vLLM: its HTTP surface, texts and statuses as vLLM 0.32 gives them. `tests/chain/test_fake_vllm.py` holds it to that.
+
+It says the same few tokens whatever it is asked, so that a test knows who answered. Adapters are loaded for real as far as
+HTTP goes: the folder must exist, its rank must fit, and each name answers once loaded.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.engine import Answer, Engine, Seen, as_json, as_stream, as_text
+from tests.fakes.faults import DONE, Headers, Script, sse
+
+Serve = Callable[[Seen], Answer]
+
+FINGERPRINT = "vllm-0.32.0-a4c31d47"
+TYPES = {
+    400: "BadRequestError",
+    404: "NotFoundError",
+    500: "InternalServerError",
+    503: "ServiceUnavailableError",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Exception):
+    """What vLLM answers instead."""
+
+    code: int
+    kind: str
+    message: str
+    param: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+
+def _invalid(kind: str, loc: str, msg: str, given: str, extra: str = "") -> Refused:
+    text = f"1 validation error:\n  {{'type': '{kind}', 'loc': 'body.{loc}', 'msg': '{msg}', 'input': {given}{extra}}}"
+    return Refused(400, "Bad Request", text, f"body.{loc}")
+
+
+def _require(body: dict[str, Any], *names: str) -> None:
+    for name in names:
+        if name not in body:
+            raise _invalid("missing", name, "Field required", f"'<dict of {len(body)} items>'")
+
+
+class VLLM(Engine):
+    """A fake vLLM that serves `model`; `says` are the tokens of every answer."""
+
+    def __init__(
+        self,
+        model: str = "qwen",
+        *,
+        says: tuple[str, ...] = ("Overtime", " pay", " is", " 150%", "。"),
+        thinks: tuple[str, ...] = (),
+        api_key: str | None = None,
+        adapters: bool = True,
+        max_lora_rank: int = 16,
+        max_model_len: int = 2048,
+        embeds: int | None = None,
+        script: Script | None = None,
+    ) -> None:
+        super().__init__(script=script)
+        self.model = model
+        self.says = says
+        self.thinks = thinks
+        self.api_key = api_key
+        self.adapters = adapters
+        self.max_lora_rank = max_lora_rank
+        self.max_model_len = max_model_len
+        self.embeds = embeds
+        "dimensions, when this engine serves an embedding model"
+        self.loaded: dict[str, str] = {}
+        "adapters by name, each with its folder"
+
+    def refusal(self, code: int, message: str) -> object:
+        if code == 401:
+            return {"error": "Unauthorized"}
+        return Refused(code, TYPES.get(code, "BadRequestError"), message).body()
+
+    def answer(self, request: Seen) -> Answer:
+        guarded = request.path.startswith("/v1") and self.api_key is not None
+        if guarded and request.header("authorization") != f"Bearer {self.api_key}":
+            return as_json(self.refusal(401, ""), 401)
+        routes = self._routes()
+        if request.path not in routes:
+            return as_json({"detail": "Not Found"}, 404)
+        method, serve = routes[request.path]
+        if request.method != method:
+            return as_json({"detail": "Method Not Allowed"}, 405, headers=(("allow", method),))
+        try:
+            return serve(request)
+        except Refused as refused:
+            return as_json(refused.body(), refused.code)
+
+    def _routes(self) -> dict[str, tuple[str, Serve]]:
+        routes: dict[str, tuple[str, Serve]] = {
+            "/health": ("GET", lambda _: as_text("")),
+            "/version": ("GET", lambda _: as_json({"version": "0.32.0"})),
+            "/load": ("GET", lambda _: as_json({"server_load": self._running()})),
+            "/metrics": ("GET", lambda _: self._metrics()),
+            "/v1/models": ("GET", lambda _: as_json(self._models())),
+        }
+        if self.embeds is None:
+            routes["/v1/chat/completions"] = ("POST", self._chat)
+            routes["/v1/completions"] = ("POST", self._completion)
+        else:
+            routes["/v1/embeddings"] = ("POST", self._embeddings)
+        if self.adapters:
+            routes["/v1/load_lora_adapter"] = ("POST", self._load)
+            routes["/v1/unload_lora_adapter"] = ("POST", self._unload)
+        return routes
+
+    # models and adapters
+
+    def _models(self) -> dict[str, Any]:
+        cards = [self._card(self.model, f"/models/{self.model}", None, self.max_model_len)]
+        cards += [self._card(name, folder, self.model, None) for name, folder in self.loaded.items()]
+        return {"object": "list", "data": cards}
+
+    def _card(self, name: str, root: str, parent: str | None, length: int | None) -> dict[str, Any]:
+        created = int(time.time())
+        permission = {
+            "id": f"modelperm-{secrets.token_hex(8)}", "object": "model_permission", "created": created,
+            "allow_create_engine": False, "allow_sampling": True, "allow_logprobs": True,
+            "allow_search_indices": False, "allow_view": True, "allow_fine_tuning": False,
+            "organization": "*", "group": None, "is_blocking": False,
+        }  # fmt: skip
+        return {
+            "id": name, "object": "model", "created": created, "owned_by": "vllm", "root": root,
+            "parent": parent, "max_model_len": length, "permission": [permission],
+        }  # fmt: skip
+
+    def _load(self, request: Seen) -> Answer:
+        body = self._body(request)
+        _require(body, "lora_name", "lora_path")
+        name, folder = body["lora_name"], body["lora_path"]
+        if not name or not folder:
+            raise Refused(400, "InvalidUserInput", "Both 'lora_name' and 'lora_path' must be provided.")
+        if name == self.model:
+            message = f"The lora adapter '{name}' conflicts with a served base model."
+            raise Refused(400, "InvalidUserInput", message)
+        if name in self.loaded and not body.get("load_inplace"):
+            message = (
+                f"The lora adapter '{name}' has already been loaded. If you want to load the adapter in place, "
+                "set 'load_inplace' to True."
+            )
+            raise Refused(400, "InvalidUserInput", message)
+        config = Path(folder) / "adapter_config.json"
+        if not config.is_file():
+            message = f"Loading lora {name} failed: No adapter found for <path>"
+            raise Refused(404, "NotFoundError", message)
+        rank = json.loads(config.read_text())["r"]
+        if rank > self.max_lora_rank:
+            message = (
+                f"Call to add_lora method failed: Worker failed with error 'LoRA rank {rank} is greater than "
+                f"max_lora_rank {self.max_lora_rank}.', please check the stack trace above for the root cause"
+            )
+            raise Refused(500, "InternalServerError", message)
+        self.loaded[name] = folder
+        return as_text(f"Success: LoRA adapter '{name}' added successfully.")
+
+    def _unload(self, request: Seen) -> Answer:
+        body = self._body(request)
+        _require(body, "lora_name")
+        name = body["lora_name"]
+        if not name:
+            message = "'lora_name' needs to be provided to unload a LoRA adapter."
+            raise Refused(400, "InvalidUserInput", message)
+        if self.loaded.pop(name, None) is None:
+            raise Refused(404, "NotFoundError", f"The lora adapter '{name}' cannot be found.")
+        return as_text(f"Success: LoRA adapter '{name}' removed successfully.")
+
+    # inference
+
+    def _body(self, request: Seen) -> dict[str, Any]:
+        if (request.header("content-type") or "").split(";")[0] != "application/json":
+            message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
+            raise Refused(400, "Bad Request", message)
+        try:
+            body: dict[str, Any] = json.loads(request.body)
+        except json.JSONDecodeError as error:
+            extra = f", 'ctx': {{'error': '{error.msg}'}}"
+            given = "'<dict of 0 items>'"
+            raise _invalid("json_invalid", str(error.pos), "JSON decode error", given, extra) from error
+        return body
+
+    def _model(self, body: dict[str, Any]) -> str:
+        name = body.get("model")
+        if name is not None and not isinstance(name, str):
+            raise _invalid("string_type", "model", "Input should be a valid string", f"'{name}'")
+        if name and name != self.model and name not in self.loaded:
+            message = f"The model `{name}` does not exist. Valid aliases: {self.model}."
+            raise Refused(404, "NotFoundError", message, "model")
+        return name or self.model
+
+    def _check(self, body: dict[str, Any]) -> None:
+        limit = body.get("max_completion_tokens", body.get("max_tokens"))
+        if limit is not None and limit > self.max_model_len:
+            message = (
+                f"max_tokens={limit} cannot be greater than max_model_len={self.max_model_len}. "
+                f"Please request fewer output tokens. (parameter=max_tokens, value={limit})"
+            )
+            raise Refused(400, "BadRequestError", message, "max_tokens")
+        heat = body.get("temperature")
+        if heat is not None and heat < 0:
+            heat = float(heat)
+            message = f"temperature must be non-negative, got {heat}. (parameter=temperature, value={heat})"
+            raise Refused(400, "BadRequestError", message, "temperature")
+
+    def _spoken(self, body: dict[str, Any]) -> tuple[list[str], str]:
+        """The tokens that fit the limit, and why they end."""
+        limit = body.get("max_completion_tokens") or body.get("max_tokens") or self.max_model_len
+        return list(self.says[:limit]), "length" if limit < len(self.says) else "stop"
+
+    def _chat(self, request: Seen) -> Answer:
+        body = self._body(request)
+        _require(body, "messages")
+        if not isinstance(body["messages"], list):
+            given = f"'{body['messages']}'"
+            raise _invalid("list_type", "messages", "Input should be a valid list", given)
+        model = self._model(body)
+        self._check(body)
+        if not body["messages"]:
+            message = "Cannot apply chat template to an empty conversation. Provide at least one message."
+            raise Refused(400, "BadRequestError", message)
+        name = "chatcmpl-" + (request.header("x-request-id") or secrets.token_hex(8))
+        if body.get("stream"):
+            return as_stream(self._chat_events(name, model, body))
+        spoken, reason = self._spoken(body)
+        said = {
+            "role": "assistant", "content": "".join(spoken), "refusal": None, "annotations": None, "audio": None,
+            "function_call": None, "reasoning": "".join(self.thinks) or None,
+        }  # fmt: skip
+        choices = [
+            {"index": index, "message": said, "logprobs": self._logprobs(body, spoken),
+             "finish_reason": reason, "stop_reason": None, "token_ids": None, "routed_experts": None}
+            for index in range(body.get("n") or 1)
+        ]  # fmt: skip
+        return as_json({
+            "id": name, "object": "chat.completion", "created": int(time.time()), "model": model,
+            "choices": choices, "service_tier": None, "system_fingerprint": FINGERPRINT,
+            "usage": self._usage(body, len(spoken)) | {"prompt_tokens_details": None, "completion_tokens_details": None},
+            "prompt_logprobs": None, "prompt_token_ids": None, "prompt_text": None,
+            "kv_transfer_params": None, "ec_transfer_params": None, "metrics": None,
+        })  # fmt: skip
+
+    def _chat_events(self, name: str, model: str, body: dict[str, Any]) -> Iterator[bytes]:
+        spoken, reason = self._spoken(body)
+        head = {"id": name, "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
+        usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        every = range(body.get("n") or 1)
+        fresh = {"logprobs": None, "finish_reason": None}
+        for index in every:
+            first = {"index": index, "delta": {"role": "assistant", "content": ""}, **fresh}
+            yield sse({**head, "choices": [first], "prompt_token_ids": None, "prompt_text": None})
+        deltas = [{"reasoning": token} for token in self.thinks] + [{"content": token} for token in spoken]
+        for number, delta in enumerate(deltas, start=1):
+            last = number == len(deltas)
+            probs = self._logprobs(body, [delta["content"]]) if "content" in delta else None
+            end = {"finish_reason": reason, "stop_reason": None} if last else {"finish_reason": None}
+            tail = {"system_fingerprint": FINGERPRINT} if last and not usage else {}
+            for index in every:
+                choice = {"index": index, "delta": delta, "logprobs": probs, **end, "token_ids": None}
+                yield sse({**head, "choices": [choice], **tail})
+        if usage:
+            yield sse({**head, "choices": [], "usage": self._usage(body, len(spoken)),
+                       "system_fingerprint": FINGERPRINT})  # fmt: skip
+        yield DONE
+
+    def _completion(self, request: Seen) -> Answer:
+        body = self._body(request)
+        model = self._model(body)
+        self._check(body)
+        prompt = body.get("prompt")
+        if not prompt:
+            message = "Either prompt or prompt_embeds must be provided and non-empty. (parameter=prompt)"
+            raise Refused(400, "BadRequestError", message, "prompt")
+        count = len(prompt) if isinstance(prompt, list) and isinstance(prompt[0], str | list) else 1
+        name = "cmpl-" + (request.header("x-request-id") or secrets.token_hex(8))
+        if body.get("stream"):
+            return as_stream(self._completion_events(name, model, body, count))
+        spoken, reason = self._spoken(body)
+        choices = [
+            {"index": index, "text": "".join(spoken), "logprobs": None, "finish_reason": reason,
+             "stop_reason": None, "token_ids": None, "prompt_logprobs": None, "prompt_token_ids": None,
+             "routed_experts": None}
+            for index in range(count)
+        ]  # fmt: skip
+        return as_json({
+            "id": name, "object": "text_completion", "created": int(time.time()), "model": model,
+            "choices": choices, "service_tier": None, "system_fingerprint": FINGERPRINT,
+            "usage": self._usage(body, len(spoken)) | {"prompt_tokens_details": None, "completion_tokens_details": None},
+            "kv_transfer_params": None, "ec_transfer_params": None, "metrics": None,
+        })  # fmt: skip
+
+    def _completion_events(self, name: str, model: str, body: dict[str, Any], count: int) -> Iterator[bytes]:
+        spoken, reason = self._spoken(body)
+        head = {"id": name, "object": "text_completion", "created": int(time.time()), "model": model}
+        usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        for number, token in enumerate(spoken, start=1):
+            last = number == len(spoken)
+            tail = {"system_fingerprint": FINGERPRINT} if last and not usage else {}
+            for index in range(count):
+                choice = {"index": index, "text": token, "logprobs": None,
+                          "finish_reason": reason if last else None, "stop_reason": None,
+                          "prompt_token_ids": None, "token_ids": None}  # fmt: skip
+                yield sse({**head, "choices": [choice], **tail})
+        if usage:
+            yield sse({**head, "choices": [], "usage": self._usage(body, len(spoken)),
+                       "system_fingerprint": FINGERPRINT})  # fmt: skip
+        yield DONE
+
+    def _embeddings(self, request: Seen) -> Answer:
+        body = self._body(request)
+        _require(body, "input")
+        model = self._model(body)
+        given = body["input"]
+        count = len(given) if isinstance(given, list) and given and isinstance(given[0], str | list) else 1
+        assert self.embeds is not None
+        vector = [1.0] + [0.0] * (self.embeds - 1)
+        data = [{"index": index, "object": "embedding", "embedding": vector} for index in range(count)]
+        usage = {"prompt_tokens": 3, "total_tokens": 3, "completion_tokens": 0, "prompt_tokens_details": None}
+        return as_json({"id": "embd-" + secrets.token_hex(8), "object": "list", "created": int(time.time()),
+                        "model": model, "data": data, "usage": usage})  # fmt: skip
+
+    def _usage(self, body: dict[str, Any], spoken: int) -> dict[str, Any]:
+        said = spoken * (body.get("n") or 1)
+        return {"prompt_tokens": 31, "total_tokens": 31 + said, "completion_tokens": said}
+
+    def _logprobs(self, body: dict[str, Any], tokens: list[str]) -> dict[str, Any] | None:
+        if not body.get("logprobs"):
+            return None
+        seats = [{"token": token, "logprob": -0.5, "bytes": list(token.encode())} for token in tokens]
+        best = body.get("top_logprobs") or 0
+        return {"content": [{**seat, "top_logprobs": [dict(seat)] if best else []} for seat in seats]}
+
+    # load
+
+    def _running(self) -> int:
+        return sum(not request.answered and request.left is None for request in self.asked)
+
+    def _metrics(self) -> Answer:
+        labels = f'{{engine="0",model_name="{self.model}"}}'
+        lines = [
+            "# TYPE vllm:num_requests_running gauge",
+            f"vllm:num_requests_running{labels} {float(self._running())}",
+            "# TYPE vllm:num_requests_waiting gauge",
+            f"vllm:num_requests_waiting{labels} 0.0",
+            "# TYPE vllm:kv_cache_usage_perc gauge",
+            f"vllm:kv_cache_usage_perc{labels} 0.0",
+            "# TYPE vllm:generation_tokens_total counter",
+            f"vllm:generation_tokens_total{labels} {float(len(self.asked) * len(self.says))}",
+        ]
+        kind: Headers = (("content-type", "text/plain; version=0.0.4; charset=utf-8"),)
+        return Answer(200, ["\n".join([*lines, ""]).encode()], kind)
