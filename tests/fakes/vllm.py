@@ -5,6 +5,7 @@ HTTP goes: the folder must exist, its rank must fit, and each name answers once 
 """
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -42,6 +43,11 @@ class Refused(Exception):
 def _invalid(kind: str, loc: str, msg: str, given: str, extra: str = "") -> Refused:
     text = f"1 validation error:\n  {{'type': '{kind}', 'loc': 'body.{loc}', 'msg': '{msg}', 'input': {given}{extra}}}"
     return Refused(400, "Bad Request", text, f"body.{loc}")
+
+
+def _masked(path: str) -> str:
+    """A path as vLLM lets it stand in an error: those below the usual roots are hidden."""
+    return re.sub(r"/(?:home|usr|opt|var|tmp|root|lib|mnt|srv)(?:/[\w.\-]+)+", "<path>", path)
 
 
 def _require(body: dict[str, Any], *names: str) -> None:
@@ -154,7 +160,7 @@ class VLLM(Engine):
             raise Refused(400, "InvalidUserInput", message)
         config = Path(folder) / "adapter_config.json"
         if not config.is_file():
-            message = f"Loading lora {name} failed: No adapter found for <path>"
+            message = f"Loading lora {name} failed: No adapter found for {_masked(folder)}"
             raise Refused(404, "NotFoundError", message)
         rank = json.loads(config.read_text())["r"]
         if rank > self.max_lora_rank:

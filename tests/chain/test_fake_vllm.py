@@ -1,0 +1,234 @@
+"""The fake vLLM is held to the real one: the same requests to both give the same shapes, statuses and texts."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tests.fakes.vllm import VLLM
+
+pytestmark = pytest.mark.chain
+
+MESSAGES = [{"role": "user", "content": "hi"}]
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+LOAD, UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
+
+
+@pytest.fixture(scope="module")
+def real(engine_url: str) -> Iterator[httpx.Client]:
+    """A client of the real engine."""
+    with httpx.Client(base_url=engine_url, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def model(real: httpx.Client) -> str:
+    """The name that the real engine serves; the fake serves the same."""
+    cards = real.get("/v1/models").json()["data"]
+    return next(str(card["id"]) for card in cards if card["parent"] is None)
+
+
+@pytest.fixture(scope="module")
+def fake(model: str) -> Iterator[httpx.Client]:
+    """A client of the fake engine."""
+    with VLLM(model) as engine, httpx.Client(base_url=engine.url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Untrained adapters for SmolLM2-135M, by rank."""
+    numbers = np.random.default_rng(0)
+    folders = {}
+    for rank in (8, 512):
+        folder = folders[rank] = tmp_path_factory.mktemp(f"rank-{rank}")
+        config = {"peft_type": "LORA", "r": rank, "lora_alpha": 16, "target_modules": ["q_proj"],
+                  "base_model_name_or_path": "smollm2", "task_type": "CAUSAL_LM"}  # fmt: skip
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+        at = "base_model.model.model.layers.0.self_attn.q_proj"
+        weights = {
+            f"{at}.lora_A.weight": numbers.normal(size=(rank, 576)).astype("float32"),
+            f"{at}.lora_B.weight": np.zeros((576, rank), "float32"),
+        }
+        save_file(weights, folder / "adapter_model.safetensors")
+    return folders
+
+
+def shape(value: Any) -> Any:
+    """A JSON value by kinds: keys stay, null stays null, a list is its distinct shapes, for how many tokens there are is
+    the model's affair."""
+    if isinstance(value, dict):
+        return {key: shape(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return distinct([shape(each) for each in value])
+    return None if value is None else type(value).__name__
+
+
+def distinct(shapes: list[Any]) -> list[Any]:
+    """Each shape once, in order of first appearance."""
+    return [each for index, each in enumerate(shapes) if each not in shapes[:index]]
+
+
+def events(response: httpx.Response) -> list[Any]:
+    """The events of a stream, parsed; `[DONE]` as it is."""
+    assert response.text.endswith("\n\n")
+    lines = response.text.removesuffix("\n\n").split("\n\n")
+    assert all(line.startswith("data: ") for line in lines)
+    return [line[6:] if line == "data: [DONE]" else json.loads(line[6:]) for line in lines]
+
+
+def kinds(response: httpx.Response) -> list[Any]:
+    """The distinct shapes of a stream's events."""
+    return distinct([event if isinstance(event, str) else shape(event) for event in events(response)])
+
+
+PLAIN: list[tuple[str, dict[str, Any]]] = [
+    (CHAT, {"messages": MESSAGES, "max_tokens": 3}),
+    (CHAT, {"messages": MESSAGES, "max_completion_tokens": 3, "n": 2, "nobody_knows": {"a": 1}}),
+    (CHAT, {"messages": MESSAGES, "max_tokens": 3, "logprobs": True, "top_logprobs": 1}),
+    (COMPLETIONS, {"prompt": "hi", "max_tokens": 3}),
+    (COMPLETIONS, {"prompt": ["hi", "there"], "max_tokens": 3}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), PLAIN)
+def test_an_answer_has_the_real_one_s_shape(
+    real: httpx.Client, fake: httpx.Client, model: str, path: str, body: dict[str, Any]
+) -> None:
+    theirs, ours = (
+        client.post(path, json={"model": model, "ignore_eos": True, **body}) for client in (real, fake)
+    )
+    assert (ours.status_code, ours.headers["content-type"]) == (
+        theirs.status_code,
+        theirs.headers["content-type"],
+    )
+    assert shape(ours.json()) == shape(theirs.json())
+    assert len(ours.json()["choices"]) == len(theirs.json()["choices"])
+    assert list(ours.json()) == list(theirs.json())
+
+
+STREAMS: list[tuple[str, dict[str, Any]]] = [
+    (CHAT, {"messages": MESSAGES}),
+    (CHAT, {"messages": MESSAGES, "n": 2}),
+    (CHAT, {"messages": MESSAGES, "stream_options": {"include_usage": True}}),
+    (COMPLETIONS, {"prompt": "hi"}),
+    (COMPLETIONS, {"prompt": "hi", "stream_options": {"include_usage": True}}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), STREAMS)
+def test_a_stream_has_the_real_one_s_events(
+    real: httpx.Client, fake: httpx.Client, model: str, path: str, body: dict[str, Any]
+) -> None:
+    asked = {"model": model, "stream": True, "max_tokens": 3, "ignore_eos": True, **body}
+    theirs, ours = (client.post(path, json=asked) for client in (real, fake))
+    assert (ours.status_code, ours.headers["content-type"]) == (
+        theirs.status_code,
+        theirs.headers["content-type"],
+    )
+    assert kinds(ours) == kinds(theirs)
+    assert events(ours)[-1] == "[DONE]"
+
+
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    (CHAT, {"model": "nope", "messages": MESSAGES}),
+    (CHAT, {"model": "nope", "messages": MESSAGES, "stream": True}),
+    (CHAT, {"model": 3, "messages": MESSAGES}),
+    (CHAT, {"messages": "hi"}),
+    (CHAT, {}),
+    (CHAT, {"messages": []}),
+    (CHAT, {"messages": MESSAGES, "max_tokens": 300_000}),
+    (CHAT, {"messages": MESSAGES, "temperature": -1}),
+    (COMPLETIONS, {"max_tokens": 1}),
+    (LOAD, {"lora_name": "", "lora_path": ""}),
+    (LOAD, {"lora_name": "fake-check"}),
+    (LOAD, {"lora_name": "fake-check", "lora_path": "/nowhere/at/all"}),
+    (LOAD, {"lora_name": "fake-check", "lora_path": "/tmp/nowhere/at-all"}),
+    (UNLOAD, {"lora_name": "fake-check"}),
+    (UNLOAD, {"lora_name": ""}),
+    (UNLOAD, {}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), REFUSED)
+def test_a_refusal_is_the_real_one_s_word_for_word(
+    real: httpx.Client, fake: httpx.Client, model: str, path: str, body: dict[str, Any]
+) -> None:
+    given = {"model": model, **body} if path in (CHAT, COMPLETIONS) else body
+    theirs, ours = (client.post(path, json=given) for client in (real, fake))
+    assert (ours.status_code, ours.json()) == (theirs.status_code, theirs.json())
+
+
+@pytest.mark.parametrize(("content", "kind"), [(b"{bad", "application/json"), (b"{}", "text/plain")])
+def test_what_is_no_json_is_refused_alike(
+    real: httpx.Client, fake: httpx.Client, content: bytes, kind: str
+) -> None:
+    headers = {"content-type": kind}
+    theirs, ours = (client.post(CHAT, content=content, headers=headers) for client in (real, fake))
+    assert (ours.status_code, ours.json()) == (theirs.status_code, theirs.json())
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/nothing"), ("DELETE", "/v1/models"), ("POST", "/v1/embeddings")]
+)
+def test_what_is_not_there_is_missing_alike(
+    real: httpx.Client, fake: httpx.Client, method: str, path: str
+) -> None:
+    theirs, ours = (client.request(method, path) for client in (real, fake))
+    assert (ours.status_code, ours.json()) == (theirs.status_code, theirs.json())
+
+
+def test_the_request_s_id_names_the_answer(real: httpx.Client, fake: httpx.Client, model: str) -> None:
+    body = {"model": model, "messages": MESSAGES, "max_tokens": 1}
+    headers = {"x-request-id": "abc-1"}
+    assert {client.post(CHAT, json=body, headers=headers).json()["id"] for client in (real, fake)} == {
+        "chatcmpl-abc-1"
+    }
+
+
+def test_health_and_the_shape_of_the_model_list_agree(real: httpx.Client, fake: httpx.Client) -> None:
+    theirs, ours = (client.get("/health") for client in (real, fake))
+    assert (ours.status_code, ours.content) == (theirs.status_code, theirs.content)
+    theirs, ours = (client.get("/v1/models") for client in (real, fake))
+    assert shape(ours.json()["data"][0]) == shape(theirs.json()["data"][0])
+
+
+def test_the_metrics_that_the_fake_has_the_real_one_has_too(real: httpx.Client, fake: httpx.Client) -> None:
+    names = re.compile(r"^(vllm:\w+)\{", re.MULTILINE)
+    theirs, ours = (set(names.findall(client.get("/metrics").text)) for client in (real, fake))
+    assert ours
+    assert ours <= theirs
+
+
+def test_an_adapter_s_life_is_the_same(
+    real: httpx.Client, fake: httpx.Client, model: str, adapters: dict[int, Path]
+) -> None:
+    """Load, load again, load in place, load one that is too big, conflict, list, answer, unload, unload again."""
+    lives = []
+    for client in (real, fake):
+        name = "fake-check"
+        small = {"lora_name": name, "lora_path": str(adapters[8])}
+        steps = [
+            client.post(LOAD, json=small),
+            client.post(LOAD, json=small),
+            client.post(LOAD, json={**small, "load_inplace": True}),
+            client.post(LOAD, json={"lora_name": "fake-big", "lora_path": str(adapters[512])}),
+            client.post(LOAD, json={**small, "lora_name": model}),
+        ]
+        cards = client.get("/v1/models").json()["data"]
+        card = next(card for card in cards if card["id"] == name)
+        answer = client.post(CHAT, json={"model": name, "messages": MESSAGES, "max_tokens": 1})
+        steps += [
+            client.post(UNLOAD, json={"lora_name": name}),
+            client.post(UNLOAD, json={"lora_name": name}),
+        ]
+        life = [(step.status_code, step.text) for step in steps]
+        lives.append((life, shape(card), card["root"], card["parent"], answer.json()["model"]))
+    assert lives[1] == lives[0]
+    assert [code for code, _ in lives[0][0]] == [200, 400, 200, 500, 400, 200, 404]
