@@ -1,0 +1,1 @@
+"""Finding: embeddings, the vector store, the keyword index and their fusion."""

@@ -1,0 +1,179 @@
+"""Statutes in their articles: law, version, part and chapter, article; an article is one chunk.
+
+A line that begins with 第…条 is a heading only if it also reads like one and its number continues the count: laws
+cite each other at the beginning of lines, too, above all where a PDF broke them.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rag.answer.statutes import read_numeral, write_numeral
+from rag.ingest.document import Chunk
+from rag.ingest.prose import Count, pack, trim
+
+_NUMBER = r"[〇零一二三四五六七八九十百千两\d０-９]+"
+_ARTICLE = re.compile(
+    rf"^[ \t\u3000]*(?P<head>第[ \u3000]?(?P<number>{_NUMBER})[ \u3000]?条(?:之(?P<sub>[一二三四五六七八九十]{{1,3}}))?)(?P<gap>[^\S\n]*)",
+    re.M,
+)
+# What follows 第…条 where it is cited rather than begun: anything connecting, or, after a space, only what is sure.
+_CITED = re.compile(r"[的、，,。；;）)和与及至或到第款项中所之内]|规定|以外|以下|以上|前款|同时|～|~|-")
+_CITED_APART = re.compile(rf"[的、，,。；;）)]|(?:[和与及至或到、]|或者|以及)?第{_NUMBER}[条款项章]|规定[的，。；、]|以外的")
+_PART = re.compile(
+    rf"^[ \t\u3000]*(?:第{_NUMBER}(?P<kind>分编|编|章|节)(?![、，,。；;的和与及至])[^\n。；]{{0,50}}|(?P<item>[一二三四五六七八九十]{{1,3}}、)[^\n。；，：:]{{1,30}})$",
+    re.M,
+)
+_APPENDIX = re.compile(r"^[ \t\u3000]*(?:附件|附录|附表|附[：:])[^\n]{0,60}$", re.M)
+_LEVEL = {"编": 0, "分编": 1, "章": 2, "节": 3, None: 4}
+_DATE = re.compile(r"([12]\d{3}|[１２]\d{3}|[一二][〇○零一二三四五六七八九]{3})\s*年\s*(\d{1,2}|[一二三四五六七八九十]{1,3})\s*月\s*(\d{1,2}|[一二三四五六七八九十]{1,3})\s*日")
+_TITLE_END = re.compile(r"(?:法|法典|条例|规定|办法|解释|细则|规则|章程|决定|通则|意见|批复|标准|规范|合同|协议|制度|公约|宪法)(?:[（(][^（）()]{1,20}[）)])?》?$")
+_EDITION = re.compile(r"[（(][^（）()]*(?:\d{4}|修正|修订|公布|通过)[^（）()]*[）)]$")
+_LONGEST_TITLE = 80
+
+
+@dataclass(frozen=True, slots=True)
+class _Heading:
+    """A line that may begin an article: where, its number, and whether space or line end sets its name off."""
+
+    start: int
+    number: int
+    sub: int
+    apart: bool
+
+    @property
+    def name(self) -> str:
+        sub = f"之{write_numeral(self.sub)}" if self.sub else ""
+        return f"第{write_numeral(self.number)}条{sub}"
+
+
+def is_statute(text: str) -> bool:
+    """Whether `text` is built of articles."""
+    headings = _headings(text)
+    if len(headings) < 2:
+        return False
+    span = len(text) - headings[0].start
+    return span > len(text) / 3 or len(headings) >= 10
+
+
+def split(text: str, limit: int, count: Count) -> Iterator[Chunk]:
+    """The chunks of a statute in order, none of more than `limit` tokens."""
+    headings = _headings(text)
+    law = title(text, headings[0].start)
+    version = latest_date(text[: headings[0].start])
+    parts = _parts(text)
+    root = _book(text[: headings[0].start])
+    bounds = sorted({each.start for each in headings} | {at for at, _, _ in parts} | {len(text)})
+    bounds += [found.start() for found in _APPENDIX.finditer(text, headings[0].start)]
+    first = next((at for at, _, _ in parts if _runs_up(text, at, headings[0].start)), headings[0].start)
+    bounds = sorted(each for each in set(bounds) if each >= first)
+    by_start = {each.start: each for each in headings}
+    part_at = {at: (level, name) for at, level, name in parts}
+    for start, end in pack(text, 0, first, limit, count):
+        yield Chunk(start, end, law, None, version)
+    path: dict[int, str] = {-1: root} if root else {}
+    for start, end in zip(bounds, bounds[1:], strict=False):
+        if part := part_at.get(start):
+            path = {level: name for level, name in path.items() if level < part[0]} | {part[0]: part[1]}
+            stop = trim(text, *_line(text, start))
+            yield Chunk(*stop, law, None, version, " ".join(path.values()), indexed=False)
+            start = stop[1]
+        heading = by_start.get(start)
+        where = " ".join(path.values())
+        for left, right in pack(text, start, end, limit, count):
+            yield Chunk(left, right, law, heading.name if heading else None, version, where)
+
+
+def _headings(text: str) -> list[_Heading]:
+    """The lines that begin articles."""
+    return list(_counted([each for found in _ARTICLE.finditer(text) if (each := _candidate(text, found))]))
+
+
+def _candidate(text: str, found: re.Match[str]) -> _Heading | None:
+    number = read_numeral(found["number"])
+    apart = bool(found["gap"]) or text[found.end() : found.end() + 1] in ("", "\n")
+    cited = (_CITED_APART if apart else _CITED).match(text, found.end())
+    if cited or number is None or not 0 < number < 10_000:
+        return None
+    if not apart and not re.search(r"(?:^|[。；：！？”）)\n])\s*$|\n[^\n。]{0,40}\n\s*$", text[max(0, found.start() - 60) : found.start()]):
+        return None
+    return _Heading(found.start(), number, read_numeral(found["sub"] or "零") or 0, apart)
+
+
+def _counted(candidates: list[_Heading]) -> Iterator[_Heading]:
+    """Those that continue the count. A number that leaps ahead counts only if the next one never comes."""
+    last = (0, 0)
+    for index, (part_end, heading) in enumerate(_until_restart(candidates)):
+        here = (heading.number, heading.sub)
+        following = here == (last[0] + 1, 0) or (here[0] == last[0] and here[1] == last[1] + 1)
+        restart = here == (1, 0) and heading.apart
+        leap = here > last and heading.apart and not _comes(candidates, index + 1, part_end, last[0] + 1)
+        if following or restart or leap:
+            last = here
+            yield heading
+
+
+def _until_restart(candidates: list[_Heading]) -> Iterator[tuple[int, _Heading]]:
+    """Each candidate with the index at which the count begins anew after it."""
+    restarts = [index for index, each in enumerate(candidates) if each.number == 1 and each.apart and not each.sub]
+    for index, each in enumerate(candidates):
+        at = bisect_right(restarts, index)
+        yield (restarts[at] if at < len(restarts) else len(candidates)), each
+
+
+def _comes(candidates: list[_Heading], start: int, stop: int, number: int) -> bool:
+    # The next article is near: looking further would cost much in a text made to be slow.
+    return any(each.number == number for each in candidates[start : min(stop, start + 200)])
+
+
+def _parts(text: str) -> list[tuple[int, int, str]]:
+    """The headings of parts and chapters: offset, level, name with single spaces."""
+    found = _PART.finditer(text)
+    return [(each.start(), _LEVEL[each["kind"]], " ".join(each[0].split())) for each in found]
+
+
+def _runs_up(text: str, at: int, to: int) -> bool:
+    """Whether only headings stand between `at` and the first article."""
+    return at < to and all(_PART.match(line) or not line.strip() for line in text[at:to].split("\n"))
+
+
+def _line(text: str, start: int) -> tuple[int, int]:
+    end = text.find("\n", start)
+    return start, end if end >= 0 else len(text)
+
+
+def title(text: str, end: int) -> str | None:
+    """The law's name: the first line before `end`, with the next where a PDF broke it; without its edition."""
+    lines = [line.strip() for line in text[:end].split("\n")[:12] if line.strip(" \t\u3000\u200b")]
+    name = ""
+    for line in lines[:3]:
+        if len(name) + len(line) > _LONGEST_TITLE or _DATE.search(line) or re.search(r"[。；]$", line):
+            break
+        name += line
+        if _TITLE_END.search(name):
+            break
+    else:
+        name = lines[0] if lines and len(lines[0]) <= _LONGEST_TITLE else ""
+    if name and not _TITLE_END.search(name):
+        name = lines[0]
+    name = _EDITION.sub("", re.sub(r"[\s\u200b#*]", "", name)).strip("《》")
+    return name or None
+
+
+def _book(preamble: str) -> str:
+    """The book of a code that comes by itself, such as 合同编."""
+    lines = [line.strip() for line in preamble.split("\n") if line.strip()]
+    return lines[1] if len(lines) > 1 and re.fullmatch(r"[一-鿿]{1,8}编|总则|附则", lines[1]) else ""
+
+
+def latest_date(preamble: str) -> str | None:
+    """The latest date written in `preamble`, as an ISO date: when the text in hand was passed or took effect."""
+    dates = []
+    for year, month, day in _DATE.findall(preamble.replace("○", "〇")):
+        numbers = read_numeral(year), read_numeral(month), read_numeral(day)
+        if None not in numbers and numbers[1] <= 12 and numbers[2] <= 31:  # type: ignore[operator]
+            dates.append("{:04d}-{:02d}-{:02d}".format(*numbers))
+    return max(dates, default=None)

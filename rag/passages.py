@@ -1,0 +1,35 @@
+"""What retrieval speaks of: a passage of a document, and a passage found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a file's extracted text, with where it stands; `text` is exactly that text's [start:end].
+
+    `law`, `article` (「第四十四条」), `version` (ISO date) and `path` (「第四章 工作时间和休息休假」, else empty) are
+    known for statutes; `page` (from 1) for files that have pages.
+    """
+
+    id: int
+    file_id: str
+    store_id: str
+    filename: str
+    text: str
+    start: int
+    end: int
+    page: int | None
+    law: str | None
+    article: str | None
+    version: str | None
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found, with how well it answers: 0 to 1, higher is better."""
+
+    passage: Passage
+    score: float
