@@ -1,0 +1,1 @@
+"""Quality: data sets in, predictions and scores out, targets compared."""

@@ -1,0 +1,144 @@
+"""Predictions on disk: one JSON object a line, with LLaMA-Factory's `prompt`, `predict` and `label`.
+
+While a run is under way, lines stand in the order in which answers came, each written as soon as it is
+known; when it ends they stand in the order of the data set. Lines without the other fields (those of
+LLaMA-Factory itself) are read as answers that came.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from praxis.errors import ConfigError, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One line. `error` is `{"type", "message"}` where no answer came; `finished` is a Unix time in seconds."""
+
+    id: int
+    prompt: str
+    predict: str
+    label: str
+    error: dict[str, str] | None = None
+    truncated: bool = False
+    seconds: float | None = None
+    finished: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+    def line(self) -> bytes:
+        return json.dumps(asdict(self), ensure_ascii=False).encode() + b"\n"
+
+
+def read(path: Path) -> list[Prediction]:
+    """The predictions of a file, in its order. Raises ConfigError that names every line that is none."""
+    predictions: list[Prediction] = []
+    problems: list[Problem] = []
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(str(path), [Problem(None, "", f"it cannot be read ({error.strerror})")]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), [Problem(None, "", f"byte {error.start} is not UTF-8")]) from None
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            predictions.append(_prediction(number, json.loads(line)))
+        except ValueError as error:
+            problems.append(Problem(number, "", str(error)))
+    if problems:
+        raise ConfigError(str(path), problems)
+    return predictions
+
+
+def _prediction(number: int, value: Any) -> Prediction:
+    if not isinstance(value, dict):
+        raise ValueError("it must be an object with `predict` and `label`")
+    for field in ("predict", "label"):
+        if not isinstance(value.get(field), str):
+            raise ValueError(f"it needs a text in `{field}`")
+    error = value.get("error")
+    if error is not None and not (isinstance(error, dict) and isinstance(error.get("type"), str)):
+        raise ValueError("`error` must be null or an object with a `type`")
+    row = value.get("id")
+    return Prediction(
+        id=row if isinstance(row, int) else number,
+        prompt=str(value.get("prompt", "")),
+        predict=value["predict"],
+        label=value["label"],
+        error=error,
+        truncated=value.get("truncated") is True,
+        seconds=_number(value.get("seconds")),
+        finished=_number(value.get("finished")),
+        prompt_tokens=_integer(value.get("prompt_tokens")),
+        completion_tokens=_integer(value.get("completion_tokens")),
+    )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+class Journal:
+    """The predictions file of a run under way."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path` for more lines; a last line that a crash cut short is dropped."""
+        self._path = path
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        content = path.read_bytes()
+        os.ftruncate(self._file, content.rfind(b"\n") + 1)
+        os.lseek(self._file, 0, os.SEEK_END)
+        self._rows = {each.id: each for each in read(path)}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._file)
+
+    @property
+    def answered(self) -> set[int]:
+        """The rows that have their answer; rows that failed are to be asked again."""
+        return {each.id for each in self._rows.values() if each.error is None}
+
+    def add(self, prediction: Prediction) -> None:
+        """Write one line. Raises OSError, with the file as it was, when the disk does not take it."""
+        before = os.lseek(self._file, 0, os.SEEK_CUR)
+        rest = memoryview(prediction.line())
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError:
+            os.ftruncate(self._file, before)
+            os.lseek(self._file, before, os.SEEK_SET)
+            raise
+        self._rows[prediction.id] = prediction
+
+    def finish(self) -> list[Prediction]:
+        """Put the file into the order of the data set, each row once, and return its predictions."""
+        ordered = [self._rows[each] for each in sorted(self._rows)]
+        write(self._path, (each.line() for each in ordered))
+        return ordered
+
+
+def write(path: Path, lines: Iterable[bytes]) -> None:
+    """Replace `path` in one step, so that whoever reads it never sees half of it."""
+    draft = path.with_name(path.name + ".part")
+    with draft.open("wb") as file:
+        file.writelines(lines)
+    draft.replace(path)
