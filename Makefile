@@ -1,0 +1,46 @@
+# `make up` on a fresh machine is all that is needed; `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+LOGS := .praxis/logs
+INSTALL := @$(PYTHON) -m praxis.up.environment
+
+export MODEL
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+up: install ## Everything on this machine: engine, gateway, rag, UI. MODEL=smollm2 | folder | hub id serves another model
+	@exec .venv/bin/praxis up
+
+install: python ## The environment of Praxis alone (.venv)
+	$(INSTALL) "Environment of Praxis (.venv)" .venv requirements/praxis.txt --project . --log $(LOGS)/pip-praxis.log
+
+test: debian install-test ## Every test, the real engine and the real browser included
+	@$(MAKE) --no-print-directory check
+	@MODEL=smollm2 .venv/bin/praxis up --prepare
+	@.venv/bin/pytest -m "not chain"
+	@.venv/bin/pytest -m chain
+
+check: ## Lint, format, types and the import rule
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/pytest -q tests/praxis/test_imports.py
+
+bench: install ## The quick benchmarks
+	@.venv/bin/praxis bench gateway
+
+debian:
+	@deploy/debian-packages
+
+install-test: python
+	$(INSTALL) "Environment of the tests (.venv)" .venv requirements/test.txt --project . --log $(LOGS)/pip-test.log
+	$(INSTALL) "Environment of the newest clients (.venv-clients)" .venv-clients requirements/clients.txt --log $(LOGS)/pip-clients.log
+
+python:
+	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Praxis needs Python 3.11 or newer: apt-get install python3 python3-venv, or give one with PYTHON=…" >&2; exit 1; }
+
+.PHONY: help up install test check bench debian install-test python
