@@ -1,0 +1,1 @@
+"""The browser pages: a client of the gateway's HTTP API like any other."""

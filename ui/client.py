@@ -1,0 +1,349 @@
+"""The gateway's HTTP API as the pages use it.
+
+Control calls are synchronous; a chat is an asynchronous stream, so that it can be cancelled in every phase.
+Whatever goes wrong is a `GatewayError` that carries one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+Json = dict[str, Any]
+
+CONTROL_TIMEOUT = httpx.Timeout(10.0, connect=5.0)  # seconds
+UPLOAD_TIMEOUT = httpx.Timeout(300.0, connect=5.0)
+# The gateway itself bounds a chat (rule 4 of its hot path); the page's own limit only has to lie beyond that.
+CHAT_TIMEOUT = httpx.Timeout(900.0, connect=5.0)
+PROBE_TIMEOUT = 2.0
+PAGE_SIZE = 100
+
+
+class GatewayError(Exception):
+    """A failed call: `kind` is the API's error type, or one of the kinds below; `detail` is the server's sentence."""
+
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    BROKEN = "broken_reply"
+
+    def __init__(self, kind: str, detail: str = "", status: int | None = None) -> None:
+        super().__init__(detail or kind)
+        self.kind = kind
+        self.detail = detail
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """An entry of `/v1/models`."""
+
+    id: str
+    owned_by: str
+    parent: str | None = None
+
+    @property
+    def answers_from_documents(self) -> bool:
+        return self.owned_by == "praxis-assistant"
+
+    @property
+    def chats(self) -> bool:
+        return self.owned_by != "praxis-embedding"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A knowledge base: an OpenAI vector store with a name."""
+
+    id: str
+    name: str
+    completed: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file of a knowledge base. `status` is in_progress, completed, failed or cancelled; `created_at` is Unix time."""
+
+    id: str
+    filename: str
+    bytes: int
+    created_at: int
+    status: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A passage that the answer rests on; `start` and `end` are character offsets in the file's extracted text."""
+
+    marker: int
+    file_id: str
+    filename: str
+    quote: str
+    start: int
+    end: int
+    page: int | None = None
+    law: str | None = None
+    article: str | None = None
+    version: str | None = None
+    score: float | None = None
+    verified: bool = False
+    note: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """An article number that the answer names and the knowledge base lacks; `nearest` is the nearest one it has."""
+
+    law: str | None
+    article: str
+    nearest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one reply."""
+
+    prompt: int
+    completion: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one event of a chat stream adds."""
+
+    text: str = ""
+    thinking: str = ""
+    citations: tuple[Citation, ...] | None = None
+    unverified: tuple[Unverified, ...] = ()
+    usage: Usage | None = None
+    finish: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A chat request: `messages` as the API takes them; `stores` are the knowledge bases to search, if any."""
+
+    model: str
+    messages: Sequence[Mapping[str, str]]
+    stores: Sequence[str] = ()
+
+    def body(self) -> Json:
+        body: Json = {
+            "model": self.model,
+            "messages": [dict(message) for message in self.messages],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if self.stores:
+            body["tools"] = [{"type": "file_search", "vector_store_ids": list(self.stores)}]
+        return body
+
+
+@dataclass
+class Gateway:
+    """The gateway at `url`, called with one key."""
+
+    url: str
+    key: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not (self.key.isascii() and self.key.isprintable()):
+            raise GatewayError("authentication_error")  # no such key exists, and no header could carry it
+        self.url = self.url.rstrip("/")
+        self._http = httpx.Client(**self._options(CONTROL_TIMEOUT))
+
+    def _options(self, timeout: httpx.Timeout) -> Json:
+        # The gateway is the house's own: a proxy from the environment has no business with the key.
+        headers = {"authorization": f"Bearer {self.key}"}
+        return {"base_url": self.url, "headers": headers, "timeout": timeout, "trust_env": False}
+
+    def close(self) -> None:
+        self._http.close()
+
+    def alive(self) -> bool:
+        """Whether the gateway answers at all."""
+        try:
+            return self._http.get("/healthz", timeout=PROBE_TIMEOUT).is_success
+        except httpx.TransportError:
+            return False
+
+    def models(self) -> list[Model]:
+        """Every model, adapter and assistant that the key may use."""
+        return [
+            Model(item["id"], item.get("owned_by") or "", item.get("parent"))
+            for item in self._call("GET", "/v1/models")["data"]
+        ]
+
+    def stores(self) -> list[Store]:
+        """The key's knowledge bases, newest first."""
+        return [_store(item) for item in self._pages("/v1/vector_stores")]
+
+    def create_store(self, name: str) -> Store:
+        return _store(self._call("POST", "/v1/vector_stores", json={"name": name}))
+
+    def delete_store(self, store: str) -> None:
+        self._call("DELETE", f"/v1/vector_stores/{store}")
+
+    def documents(self, store: str) -> list[Document]:
+        """The files of a knowledge base, newest first."""
+        names = {item["id"]: item for item in self._pages("/v1/files")}
+        return [
+            _document(item, names.get(item["id"], {}))
+            for item in self._pages(f"/v1/vector_stores/{store}/files")
+        ]
+
+    def upload(self, filename: str, content: bytes) -> str:
+        """Send a file; returns its id."""
+        reply = self._call(
+            "POST",
+            "/v1/files",
+            data={"purpose": "assistants"},
+            files={"file": (filename, content)},
+            timeout=UPLOAD_TIMEOUT,
+        )
+        return str(reply["id"])
+
+    def attach(self, store: str, file: str) -> Document:
+        """Have an uploaded file read into a knowledge base; it is ready when its status says so."""
+        return _document(self._call("POST", f"/v1/vector_stores/{store}/files", json={"file_id": file}), {})
+
+    def document(self, store: str, file: str) -> Document:
+        return _document(self._call("GET", f"/v1/vector_stores/{store}/files/{file}"), {})
+
+    def delete_file(self, file: str) -> None:
+        """Delete a file, from every knowledge base too."""
+        self._call("DELETE", f"/v1/files/{file}")
+
+    def _call(self, method: str, path: str, **options: Any) -> Json:
+        with _failures():
+            response = self._http.request(method, path, **options)
+            if response.is_error:
+                raise _refusal(response)
+            reply: Json = response.json()
+            return reply
+
+    def _pages(self, path: str) -> Iterator[Json]:
+        """Every item of a cursor-paged list."""
+        after: dict[str, str] = {}
+        while True:
+            page = self._call("GET", path, params={"limit": PAGE_SIZE} | after)
+            items: list[Json] = page["data"]
+            yield from items
+            if not items or not page.get("has_more"):
+                return
+            after = {"after": items[-1]["id"]}
+
+    async def chat(self, question: Question) -> AsyncIterator[Delta]:
+        """Stream the answer; raises GatewayError where it is refused, breaks off or ends without its end mark."""
+        with _failures():
+            async with (
+                httpx.AsyncClient(**self._options(CHAT_TIMEOUT)) as http,
+                http.stream("POST", "/v1/chat/completions", json=question.body()) as response,
+            ):
+                if response.is_error:
+                    await response.aread()
+                    raise _refusal(response)
+                async for line in response.aiter_lines():
+                    data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
+                    if data == "[DONE]":
+                        return
+                    if data:
+                        yield _delta(json.loads(data))
+        raise GatewayError(GatewayError.BROKEN)
+
+    async def passage(self, link: str) -> str:
+        """The HTML page behind a citation's signed link, read at this gateway whatever host the link names."""
+        target = httpx.URL(link)
+        with _failures():
+            async with httpx.AsyncClient(base_url=self.url, timeout=CONTROL_TIMEOUT, trust_env=False) as http:
+                response = await http.get(target.raw_path.decode("ascii"))
+            if response.is_error:
+                raise _refusal(response)
+            return response.text
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turns what httpx and json raise into a `GatewayError`."""
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise GatewayError(GatewayError.UNREACHABLE) from error
+    except httpx.TimeoutException as error:
+        raise GatewayError(GatewayError.TIMEOUT) from error
+    except (httpx.TransportError, ValueError, KeyError, TypeError) as error:
+        raise GatewayError(GatewayError.BROKEN) from error
+
+
+def _refusal(response: httpx.Response) -> GatewayError:
+    try:
+        return _error(response.json()["error"], response.status_code)
+    except (ValueError, KeyError, TypeError):
+        return GatewayError(GatewayError.BROKEN, f"HTTP {response.status_code}", response.status_code)
+
+
+def _error(error: Json, status: int | None = None) -> GatewayError:
+    kind = str(error.get("code") if error.get("code") == "model_not_found" else error.get("type"))
+    return GatewayError(kind, str(error.get("message") or ""), status)
+
+
+def _store(item: Json) -> Store:
+    counts = item.get("file_counts") or {}
+    return Store(
+        item["id"], item.get("name") or item["id"], counts.get("completed", 0), counts.get("total", 0)
+    )
+
+
+def _document(item: Json, file: Json) -> Document:
+    return Document(
+        id=item["id"],
+        filename=file.get("filename") or item["id"],
+        bytes=file.get("bytes") or 0,
+        created_at=item.get("created_at") or 0,
+        status=item.get("status") or "in_progress",
+        error=(item.get("last_error") or {}).get("message") or "",
+    )
+
+
+def _delta(event: Json) -> Delta:
+    if event.get("error"):
+        raise _error(event["error"])
+    usage = event.get("usage")
+    choice: Json = next(iter(event.get("choices") or ()), {})
+    delta = choice.get("delta") or {}
+    citations = delta.get("citations")
+    return Delta(
+        text=delta.get("content") or "",
+        thinking=delta.get("reasoning") or delta.get("reasoning_content") or "",
+        citations=None if citations is None else _citations(citations, delta.get("annotations") or ()),
+        unverified=tuple(
+            Unverified(item.get("law"), item["article"], item.get("nearest"))
+            for item in delta.get("unverified") or ()
+        ),
+        usage=Usage(usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)) if usage else None,
+        finish=choice.get("finish_reason"),
+    )
+
+
+def _citations(items: Sequence[Json], annotations: Sequence[Json]) -> tuple[Citation, ...]:
+    """The citations, each with the link of the annotation that points to the same passage."""
+    links: dict[tuple[str, str, str], str] = {}
+    for annotation in annotations:
+        url = httpx.URL(annotation["url_citation"]["url"])
+        file = url.path.removesuffix("/passage").rpartition("/")[2]
+        links[file, url.params.get("start", ""), url.params.get("end", "")] = str(url)
+    known = Citation.__dataclass_fields__.keys()
+    return tuple(
+        Citation(
+            **{name: value for name, value in item.items() if name in known},
+            url=links.get((item["file_id"], str(item["start"]), str(item["end"]))),
+        )
+        for item in items
+    )

@@ -1,0 +1,112 @@
+"""What a model or a document wrote, made safe to show, and the few HTML pieces of the pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from html import escape
+
+from praxis.i18n import Locale
+from ui.client import Citation, Unverified
+from ui.passage import Passage
+
+_CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
+_IMAGE = re.compile(r"!(?=\[[^\]]*\][(\[])")
+_MARKER = re.compile(r"\[(\d{1,3})\](?!\()")
+# A lone tilde is a range in Chinese (3~5年) and a dollar before a digit is money; Markdown reads strike-through and formula.
+_TILDE = re.compile(r"(?<![~\\])~(?!~)")
+_MONEY = re.compile(r"(?<!\\)\$(?=\s?\d)")
+
+
+def model_markdown(text: str, anchor: str = "", markers: Collection[int] = ()) -> str:
+    """A model's Markdown: no image is fetched, and a marker in `markers` leads to its citation under `anchor`.
+
+    Raw HTML is not touched here: Streamlit shows it as text.
+    """
+
+    def link(match: re.Match[str]) -> str:
+        known = int(match[1]) in markers
+        return rf"[\[{match[1]}\]](#{citation_id(anchor, int(match[1]))})" if known else match[0]
+
+    def prose(part: str) -> str:
+        part = _MONEY.sub(r"\\$", _TILDE.sub(r"\\~", _IMAGE.sub("", part)))
+        return _MARKER.sub(link, part)
+
+    # Splitting by a captured pattern puts the code at the odd places.
+    parts = _CODE.split(text)
+    return "".join(part if place % 2 else prose(part) for place, part in enumerate(parts))
+
+
+def citation_id(anchor: str, marker: int) -> str:
+    """The HTML id of a citation; a link to it opens the citation."""
+    return f"{anchor}-{marker}"
+
+
+def citations_html(
+    citations: Collection[Citation], passages: dict[int, Passage], anchor: str, locale: Locale
+) -> str:
+    """The sources of an answer: each folds open to its article, in which the quoted words are marked."""
+    title = escape(locale.t("sources.title", count=len(citations)))
+    items = "".join(
+        _citation(citation, passages.get(citation.marker), anchor, locale) for citation in citations
+    )
+    return f'<section class="px-sources"><h4>{title}</h4>{items}</section>'
+
+
+def unverified_html(items: Collection[Unverified], locale: Locale) -> str:
+    """The warning about article numbers that the documents lack."""
+    rows = "".join(f"<li>{_unverified(item, locale)}</li>" for item in items)
+    return f'<div class="px-warning" role="alert"><p>{escape(locale.t("unverified.title"))}</p><ul>{rows}</ul></div>'
+
+
+def source_name(law: str | None, article: str | None, filename: str, locale: Locale) -> str:
+    """《law》article as the language writes it; the file's name where the law is unknown."""
+    if not law:
+        return f"{filename} {article}" if article else filename
+    law = law.strip("《》")
+    return (
+        locale.t("sources.article", law=law, article=article) if article else locale.t("sources.law", law=law)
+    )
+
+
+def _citation(citation: Citation, passage: Passage | None, anchor: str, locale: Locale) -> str:
+    name = source_name(citation.law, citation.article, citation.filename, locale)
+    state = "verified" if citation.verified else "unverified"
+    text = _passage(passage) if passage else f"<mark>{escape(citation.quote)}</mark>"
+    missing = "" if passage else f'<p class="px-note">{escape(locale.t("sources.quote_only"))}</p>'
+    return (
+        f'<details class="px-citation"><summary><span class="px-marker">{citation.marker}</span>'
+        f'<span class="px-source">{escape(name)}</span>'
+        f'<span class="px-badge px-{state}">{escape(locale.t("sources." + state))}</span></summary>'
+        f'<div class="px-passage" id="{citation_id(anchor, citation.marker)}">'
+        f'<div class="px-article">{text}</div>{missing}{_facts(citation, locale)}</div></details>'
+    )
+
+
+def _passage(passage: Passage) -> str:
+    return "".join(
+        f"<mark>{escape(run)}</mark>" if marked else escape(run) for run, marked in passage.runs
+    ).strip()
+
+
+def _facts(citation: Citation, locale: Locale) -> str:
+    """File, page, version and how the source was found, and the link to the source itself."""
+    facts = [citation.filename]
+    if citation.page is not None:
+        facts.append(locale.t("sources.page", page=citation.page))
+    if citation.version:
+        facts.append(locale.t("sources.version", version=citation.version))
+    if citation.note:
+        known = f"sources.note.{citation.note}"
+        facts.append(locale.t(known) if locale.has(known) else citation.note)
+    line = "".join(f"<span>{escape(fact)}</span>" for fact in facts)
+    if citation.url and citation.url.startswith(("http://", "https://")):
+        target = escape(citation.url, quote=True)
+        line += f'<a href="{target}" target="_blank" rel="noopener noreferrer">{escape(locale.t("sources.open"))}</a>'
+    return f'<p class="px-facts">{line}</p>'
+
+
+def _unverified(item: Unverified, locale: Locale) -> str:
+    name = escape(source_name(item.law, item.article, "", locale).strip())
+    nearest = f" — {escape(locale.t('unverified.nearest', nearest=item.nearest))}" if item.nearest else ""
+    return f"<b>{name}</b>{nearest}"

@@ -1,0 +1,104 @@
+"""One side's answer on the page: where it is, its thinking, its text and its sources."""
+
+from __future__ import annotations
+
+import time
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from praxis.i18n import Locale
+from ui.markup import citations_html, model_markdown, unverified_html
+from ui.reply import Phase, Reply
+from ui.wording import sentence
+
+REDRAW = 0.15  # seconds
+
+
+class AnswerCard:
+    """Draws `reply` in place; `anchor` begins the ids of its citations and is unique on the page."""
+
+    def __init__(self, reply: Reply, name: str, anchor: str, locale: Locale) -> None:
+        self.reply = reply
+        self.anchor = anchor
+        self.locale = locale
+        kind = "grounded" if reply.grounded else "raw"
+        with st.container(border=True, key=f"answer-{kind}-{anchor}"):
+            st.html(f'<div class="px-name">{escape(name)}</div>')
+            self._status = st.empty()
+            self._thinking_place = st.empty()
+            self._thinking: Any = None
+            self._text = st.empty()
+            self._end = st.container()
+
+    def follow(self) -> None:
+        """Draw the answer as it comes, until its end."""
+        while self.reply.running:
+            self.reply.watch()
+            self._draw_progress()
+            time.sleep(REDRAW)
+        self.finish()
+
+    def finish(self) -> None:
+        """Draw the whole of an answer that has ended."""
+        reply, t = self.reply, self.locale.t
+        self._status.html(f'<p class="px-stats">{escape(self._figures())}</p>')
+        self._draw_thinking()
+        markers = {citation.marker for citation in reply.citations or ()}
+        self._draw_text(model_markdown(reply.text, self.anchor, markers))
+        with self._end:
+            self._draw_outcome()
+            if reply.unverified:
+                st.html(unverified_html(reply.unverified, self.locale))
+            if reply.citations:
+                st.html(citations_html(reply.citations, reply.passages, self.anchor, self.locale))
+            elif reply.grounded and reply.phase is Phase.DONE:
+                st.warning(t("sources.none"), icon=":material/search_off:")
+
+    def _draw_progress(self) -> None:
+        phase = self.reply.phase
+        step = "retrieving" if phase is Phase.WAITING and self.reply.grounded else phase
+        label = escape(self.locale.t(f"phase.{step}"))
+        self._status.html(
+            f'<p class="px-phase"><i></i>{label}<span class="px-clock">{self.reply.elapsed:.0f} s</span></p>'
+        )
+        self._draw_thinking()
+        self._draw_text(model_markdown(self.reply.text))
+
+    def _draw_thinking(self) -> None:
+        if thinking := self.reply.thinking:
+            if self._thinking is None:
+                self._thinking = self._thinking_place.expander(self.locale.t("answer.thinking")).empty()
+            self._thinking.markdown(model_markdown(thinking))
+
+    def _draw_text(self, text: str) -> None:
+        if text:
+            self._text.markdown(text, anchors=False)
+
+    def _draw_outcome(self) -> None:
+        """Whatever keeps the answer from being whole."""
+        reply, t = self.reply, self.locale.t
+        if reply.error:
+            partial = f"{t('phase.failed_partial')} · " if reply.text else ""
+            st.error(partial + sentence(reply.error, self.locale))
+        elif reply.phase is Phase.STOPPED:
+            st.warning(t("phase.stopped"))
+        elif reply.finish == "length":
+            st.warning(t("phase.length"))
+        elif not reply.text.strip():
+            st.warning(t("answer.empty"))
+
+    def _figures(self) -> str:
+        reply, t = self.reply, self.locale.t
+        if reply.phase is Phase.FAILED and not reply.text:
+            return t("phase.failed")
+        figures = []
+        if reply.to_first is not None:
+            figures.append(t("stats.first", seconds=f"{reply.to_first:.1f}"))
+        figures.append(t("stats.total", seconds=f"{reply.elapsed:.1f}"))
+        if reply.usage:
+            figures.append(t("stats.tokens", count=reply.usage.completion))
+        if reply.rate is not None:
+            figures.append(t("stats.rate", rate=f"{reply.rate:.1f}"))
+        return " · ".join(figures)

@@ -1,0 +1,172 @@
+"""Ask and compare: one question, the grounded answer beside the model's own."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from ui.client import GatewayError, Model, Store
+from ui.conversation import Choice, Side, Turn
+from ui.session import Session
+from ui.views.answer import AnswerCard
+from ui.wording import sentence
+
+MY_DOCUMENTS = "\0documents"  # stands where an assistant's id would, and can be none
+EXAMPLES = ("welcome.example1", "welcome.example2", "welcome.example3")
+
+
+def show(session: Session) -> None:
+    choices = choose(session)
+    question = ask_box(session)
+    # A place of its own: emptied at once when the first answer comes, and not only at its end.
+    place = st.empty()
+    if not question and not session.conversation.turns:
+        with place.container():
+            question = welcome(session)
+    if question and session.gateway:
+        session.conversation.ask(session.gateway, question, choices)
+        st.rerun()
+    for number, turn in enumerate(session.conversation.turns, start=1):
+        show_turn(session, turn, number)
+
+
+def ask_box(session: Session) -> str | None:
+    """The question line at the bottom, and what acts on the conversation; returns a question that was just sent."""
+    t = session.locale.t
+    with st.bottom:
+        if session.conversation.turns:
+            with st.container(key="actions", horizontal=True, horizontal_alignment="center", gap="small"):
+                if session.conversation.running:
+                    st.button(
+                        t("ask.stop"), icon=":material/stop_circle:", on_click=session.conversation.stop
+                    )
+                st.button(t("ask.new"), icon=":material/add_comment:", on_click=session.new_conversation)
+        question: str | None = st.chat_input(t("ask.placeholder"), key="question")
+    return question.strip() if question else None
+
+
+def choose(session: Session) -> dict[Side, Choice]:
+    """The bar on top: who answers on each side."""
+    chat = [model for model in session.models if model.chats]
+    with st.container(key="choices"):
+        left, right = st.columns(2, gap="medium")
+        with right:
+            raw = _choose_model(session, [model for model in chat if not model.answers_from_documents])
+        with left:
+            grounded = _choose_grounding(
+                session, [model for model in chat if model.answers_from_documents], raw
+            )
+    return {Side.GROUNDED: grounded, Side.RAW: raw}
+
+
+def _choose_model(session: Session, models: list[Model]) -> Choice:
+    t = session.locale.t
+    names = {model.id: f"{model.id} · {model.parent}" if model.parent else model.id for model in models}
+    chosen = _select(session, "raw", names, session.model, placeholder=t("ask.no_models"))
+    if chosen is None:
+        return Choice(t("ask.no_models"), obstacle="no_model")
+    session.model = chosen
+    return Choice(chosen)
+
+
+def _choose_grounding(session: Session, assistants: list[Model], raw: Choice) -> Choice:
+    names = {assistant.id: assistant.id for assistant in assistants}
+    names[MY_DOCUMENTS] = session.locale.t("ask.my_documents")
+    chosen = _select(session, "grounded", names, session.assistant) or MY_DOCUMENTS
+    session.assistant = chosen
+    return _choose_stores(session, raw) if chosen == MY_DOCUMENTS else Choice(chosen)
+
+
+def _select(
+    session: Session, side: str, names: dict[str, str], chosen: str, placeholder: str | None = None
+) -> str | None:
+    """One of `names`' keys. The browser knows an option by its name only, so each language has its own widget."""
+    t = session.locale.t
+    options = list(names)
+    selected: str | None = st.selectbox(
+        t(f"ask.{side}"),
+        options,
+        index=options.index(chosen) if chosen in options else 0,
+        format_func=lambda option: names.get(option, option),
+        key=f"{side}-{session.locale.code}",
+        help=t(f"ask.{side}_help"),
+        placeholder=placeholder,
+    )
+    return selected
+
+
+def _choose_stores(session: Session, raw: Choice) -> Choice:
+    """The raw side's model, told which of the key's own knowledge bases to search."""
+    t = session.locale.t
+    stores = {store.id: store for store in _stores(session)}
+    filled = [store.id for store in stores.values() if store.completed]
+    chosen: list[str] = st.multiselect(
+        t("ask.stores"),
+        filled,
+        default=filled,
+        format_func=lambda store: stores[store].name if store in stores else store,
+        placeholder=t("ask.stores_hint"),
+        label_visibility="collapsed",
+    )
+    obstacle = raw.obstacle or (None if chosen or session.failure else "no_documents")
+    return Choice(raw.model, tuple(chosen), obstacle, own_documents=True)
+
+
+def _stores(session: Session) -> list[Store]:
+    """The key's knowledge bases; where they cannot be read the page says so, and the raw side still works."""
+    if session.gateway is None or session.failure:
+        return []
+    try:
+        return session.gateway.stores()
+    except GatewayError as error:
+        if error.status == 401:
+            raise
+        st.error(sentence(error, session.locale))
+        return []
+
+
+def welcome(session: Session) -> str | None:
+    """The first visit in three steps; returns an example question that was clicked."""
+    t = session.locale.t
+    steps = "".join(
+        f"<li><b>{escape(t(f'welcome.step{n}'))}</b><span>{escape(t(f'welcome.step{n}_text'))}</span></li>"
+        for n in (1, 2, 3)
+    )
+    st.html(f'<div class="px-welcome"><h2>{escape(t("welcome.title"))}</h2><ol>{steps}</ol></div>')
+    with st.container(key="examples"):
+        st.caption(t("welcome.examples"))
+        clicked = [
+            t(key)
+            for key in EXAMPLES
+            if st.button(t(key), key=key, type="tertiary", icon=":material/arrow_forward:")
+        ]
+    return clicked[0] if clicked else None
+
+
+def show_turn(session: Session, turn: Turn, number: int) -> None:
+    """The question, and below it both answers; those still coming are drawn side by side in parallel."""
+    st.html(
+        f'<div class="px-question"><span>{escape(session.locale.t("ask.question"))}</span><p>{escape(turn.question)}</p></div>'
+    )
+    for side, column in zip(turn.replies, st.columns(2, gap="medium"), strict=True):
+        with column:
+            if turn.replies[side].running:
+                st.fragment(follow, parallel=True)(session, turn, side, f"{side}-{number}")
+            else:
+                with st.container():
+                    card(session, turn, side, f"{side}-{number}").finish()
+
+
+def follow(session: Session, turn: Turn, side: Side, anchor: str) -> None:
+    """Draw one side until its end; the side that ends last has the page drawn anew, at rest."""
+    card(session, turn, side, anchor).follow()
+    if not turn.running:
+        st.rerun()
+
+
+def card(session: Session, turn: Turn, side: Side, anchor: str) -> AnswerCard:
+    t = session.locale.t
+    choice = turn.choices[side]
+    name = f"{t('ask.my_documents')} · {choice.model}" if choice.own_documents else choice.model
+    return AnswerCard(turn.replies[side], f"{t(f'ask.{side}')} · {name}", anchor, session.locale)
