@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from rag.answer.prompts import WORDING, Language, heading
 from rag.answer.scanner import Mark, Scanner, Sentence
@@ -65,6 +65,37 @@ class Evidence:
             "annotations": self.annotations,
             "unverified": self.unverified,
         }
+
+
+class Reading(Protocol):
+    """What an answer's text goes through on its way to the client."""
+
+    async def feed(self, text: str) -> str: ...
+
+    async def close(self, *, complete: bool) -> str: ...
+
+    async def evidence(self) -> Evidence: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Untouched:
+    """For an answer in a form of the client's own (`response_format`), where an inserted marker would break it.
+
+    Its text passes as it is, and its citations are all passages that the model was shown, unverified.
+    """
+
+    hits: Sequence[Hit]
+    language: Language
+
+    async def feed(self, text: str) -> str:
+        return text
+
+    async def close(self, *, complete: bool) -> str:
+        return ""
+
+    async def evidence(self) -> Evidence:
+        note = WORDING[self.language].unchecked
+        return Evidence([cite(n, hit, verified=False, note=note) for n, hit in enumerate(self.hits, start=1)])
 
 
 @dataclass(slots=True)
@@ -145,13 +176,13 @@ class Annotator:
 
     def _note(self, number: int, sentence: str, verdicts: Sequence[Verdict]) -> str:
         words, verdict = WORDING[self.language], verdicts[number - 1]
-        said = sentence.strip()
+        said = sentence.strip() or str(Mark(number))
         said = said if len(said) <= _QUOTED_SENTENCE else f"{said[:_QUOTED_SENTENCE]}…"
         match verdict.reason:
             case "language":
                 return words.other_language
             case "figures":
-                figures = ", ".join(f"{figure:g}" for figure in verdict.figures)
+                figures = ", ".join(verdict.figures)
                 note = words.unsupported_figures.format(sentence=said, figures=figures)
             case "article":
                 named = ", ".join(

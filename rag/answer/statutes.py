@@ -38,7 +38,7 @@ _QUANTITY = re.compile(
 )
 _ANY_HAN = re.compile(r"[零〇一二两三四五六七八九十百千万亿]+")
 _ORDINAL = re.compile(
-    rf"第\s?{_NUMERAL}|^\s*[（(]?\d{{1,2}}[）).、．]|[（(][一二三四五六七八九十]{{1,3}}[）)]", re.M
+    rf"第\s?{_NUMERAL}|^\s*[（(]?\d{{1,2}}[）).、．](?!\d)|[（(][一二三四五六七八九十]{{1,3}}[）)]", re.M
 )
 
 
@@ -151,25 +151,31 @@ def without_references(text: str) -> str:
     return _REFERENCE.sub(" ", text)
 
 
-def quantities(text: str, *, every: bool = False) -> set[float]:
-    """The amounts that `text` states: 150%, 百分之一百五十 and 1.5倍 are all 1.5, 八小时 and 8小时 both 8.
+def quantities(text: str, *, every: bool = False) -> dict[float, str]:
+    """The amounts that `text` states, each with how it is written there.
 
-    Ordinals and article numbers are none. `every` adds numerals without a unit, for the side that is searched.
+    150%, 百分之一百五十 and 1.5倍 are all 1.5, 八小时 and 8小时 both 8. Ordinals and article numbers are none.
+    `every` adds numerals without a unit, for the side that is searched.
     """
     plain = _ORDINAL.sub(" ", without_references(text.translate(_FULL_WIDTH)))
-    values: set[float] = set()
+    values: dict[float, str] = {}
     for match in _QUANTITY.finditer(plain):
-        if match["percent"]:
-            value = _decimal(match["percent"])
-            values |= {value / 100} if value is not None else set()
-        elif match["arabic"]:
-            value = float(match["arabic"].replace(",", "")) * _MYRIADS.get(match["scale"] or "", 1)
-            values.add(value / 100 if match["sign"] else value)
-        elif (whole := read_numeral(match["han"])) is not None:
-            values.add(float(whole))
-    if every:
-        values |= {float(n) for found in _ANY_HAN.findall(plain) if (n := read_numeral(found)) is not None}
-    return {round(value, 6) for value in values}
+        if (value := _value(match)) is not None:
+            values.setdefault(round(value, 6), match[0])
+    for bare in _ANY_HAN.findall(plain) if every else ():
+        if (whole := read_numeral(bare)) is not None:
+            values.setdefault(float(whole), bare)
+    return values
+
+
+def _value(match: re.Match[str]) -> float | None:
+    if match["percent"]:
+        percent = _decimal(match["percent"])
+        return None if percent is None else percent / 100
+    if match["arabic"]:
+        value = float(match["arabic"].replace(",", "")) * _MYRIADS.get(match["scale"] or "", 1)
+        return value / 100 if match["sign"] else value
+    return read_numeral(match["han"])
 
 
 def _decimal(text: str) -> float | None:

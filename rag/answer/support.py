@@ -44,7 +44,6 @@ _COMMON_WORDS = re.compile(
     r"the|and|for|that|this|with|shall|are|was|were|been|from|have|has|not|may|any|such|under|which|who|will|your|you|its"
     r"|their|his|her|they|them|than|then|there|these|those|into|upon|where|when|what|can|must|should"
 )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Verdict:
     supported: bool
     strength: float  # coverage + similarity, 0 to 2; coverage alone where the embedding was not asked
     reason: Reason = "words"
-    figures: tuple[float, ...] = ()
+    figures: tuple[str, ...] = ()
     named: tuple[Reference, ...] = ()
 
     @property
@@ -90,7 +89,7 @@ class Support:
 
     def __init__(self, passages: Sequence[Passage], question: str, similarity: Similarity) -> None:
         self._sources = [_Source(passage) for passage in passages]
-        self._asked = quantities(question, every=True)
+        self._asked = quantities(question, every=True).keys()
         self._similarity = similarity
         self.laws = frozenset(passage.law for passage in passages if passage.law)
 
@@ -99,7 +98,9 @@ class Support:
         units, figures = content_units(sentence), quantities(sentence)
         weight = len(units) + FIGURE_WEIGHT * len(figures)
         return [
-            (len(units & each.units) + FIGURE_WEIGHT * len(figures & each.figures)) / weight if weight else 0.0
+            (len(units & each.units) + FIGURE_WEIGHT * len(figures.keys() & each.figures)) / weight
+            if weight
+            else 0.0
             for each in self._sources
         ]
 
@@ -126,15 +127,16 @@ class Support:
         source: _Source,
         coverage: float,
         units: frozenset[str],
-        figures: set[float],
+        figures: dict[float, str],
         named: Sequence[Reference],
     ) -> Verdict:
         if named and not any(_is(source, each) for each in named):
             return Verdict(False, coverage, "article", named=tuple(named))
         if named and not units and not figures:
             return Verdict(True, 2.0)  # it names the passage and says no more, as a list of sources does
-        if missing := figures - source.figures - self._asked:
-            return Verdict(False, coverage, "figures", figures=tuple(sorted(missing)))
+        missing = [written for value, written in figures.items() if value not in source.figures | self._asked]
+        if missing:
+            return Verdict(False, coverage, "figures", figures=tuple(missing))
         if not coverage and units and source.units and _is_han(units) != _is_han(source.units):
             return Verdict(False, coverage, "language")
         return Verdict(False, coverage)
