@@ -17,9 +17,11 @@ from typing import Annotated
 import typer
 
 from praxis.config import Config, load
+from praxis.doctor import doctor
 from praxis.errors import ConfigError, InvalidRequest, PraxisError
 from praxis.keys import Keys
 from praxis.state import connect
+from praxis.up.cli import up
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The operator's file.")]
 
@@ -118,6 +120,8 @@ def _room_process(module: str) -> Callable[..., None]:
 
 def build() -> typer.Typer:
     """The whole command: the kernel's part, the processes, and what the rooms add by `praxis.commands`."""
+    app.command("up")(up)
+    app.command("doctor")(doctor)
     for module in ("gateway", "rag", "ui"):
         app.command(module)(_room_process(module))
     for room in sorted(entry_points(group="praxis.commands"), key=lambda each: each.name):
