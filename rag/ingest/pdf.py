@@ -12,8 +12,14 @@ from pypdf.errors import PdfReadError
 
 from rag.ingest.document import Document, Unreadable
 
-_PAGE_NUMBER = re.compile(r"^\s*(?:[-—–·]*\s*\d{1,4}\s*[-—–·]*|第\s*\d{1,4}\s*页(?:\s*[,，/]?\s*共\s*\d{1,4}\s*页)?|\d{1,4}\s*/\s*\d{1,4})\s*$")
-_STARTS = re.compile(r"^\s*(?:第[〇零一二三四五六七八九十百千两\d０-９]+(?:条|章|节|编|分编)|[（(][一二三四五六七八九十\d]+[）)]|[一二三四五六七八九十]+、|\d+[.、．]|[•·●])")
+_PAGE_NUMBER = re.compile(
+    r"^\s*(?:[-—–·]*\s*\d{1,4}\s*[-—–·]*|第\s*\d{1,4}\s*页(?:\s*[,，/]?\s*共\s*\d{1,4}\s*页)?|\d{1,4}\s*/\s*\d{1,4})\s*$"
+)
+# An article is only begun where its name is set off; 第三十六条规定的 at a line's start goes on.
+_STARTS = re.compile(
+    r"^\s*(?:第[〇零一二三四五六七八九十百千两\d０-９]+(?:条(?:之[一二三四五六七八九十]+)?(?=\s|$)|章|节|编|分编)"
+    r"|[（(][一二三四五六七八九十\d]+[）)]|[一二三四五六七八九十]+、|\d+[.、．]|[•·●])"
+)
 _ENDS = re.compile(r"[。！？；：.!?;:]$")
 _RADICAL = re.compile("[\u2e80-\u2fdf\uf900-\ufaff]")
 _GARBLED = re.compile("[\ufffd\ue000-\uf8ff]|\\(cid:\\d+\\)")

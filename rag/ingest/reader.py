@@ -40,11 +40,15 @@ def read(path: Path, filename: str) -> Document:
         document = pdf.read(path)
     elif foreign := next((what for magic, what in _FOREIGN if head.startswith(magic)), None):
         named = f" in spite of its name `{suffix}`" if suffix in {".pdf", *_TEXT_SUFFIXES} and suffix else ""
-        raise Unreadable("unsupported_file", f"The file is {foreign}{named}; {_KNOWN}: save it as one of these.")
+        raise Unreadable(
+            "unsupported_file", f"The file is {foreign}{named}; {_KNOWN}: save it as one of these."
+        )
     elif suffix == ".pdf":
         raise Unreadable("invalid_file", "The file is named `.pdf` but is no PDF; export it as PDF again.")
     elif suffix not in _TEXT_SUFFIXES:
-        raise Unreadable("unsupported_file", f"`{suffix}` files are not supported; {_KNOWN}: save it as one of these.")
+        raise Unreadable(
+            "unsupported_file", f"`{suffix}` files are not supported; {_KNOWN}: save it as one of these."
+        )
     else:
         document = Document(text.decode(path.read_bytes()))
     if len(document.text) > MAX_TEXT:

@@ -10,10 +10,12 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rag.answer.statutes import read_numeral, write_numeral
 from rag.ingest.document import Chunk
 from rag.ingest.prose import Count, pack, trim
+import itertools
 
 _NUMBER = r"[〇零一二三四五六七八九十百千两\d０-９]+"
 _ARTICLE = re.compile(
@@ -22,15 +24,21 @@ _ARTICLE = re.compile(
 )
 # What follows 第…条 where it is cited rather than begun: anything connecting, or, after a space, only what is sure.
 _CITED = re.compile(r"[的、，,。；;）)和与及至或到第款项中所之内]|规定|以外|以下|以上|前款|同时|～|~|-")
-_CITED_APART = re.compile(rf"[的、，,。；;）)]|(?:[和与及至或到、]|或者|以及)?第{_NUMBER}[条款项章]|规定[的，。；、]|以外的")
+_CITED_APART = re.compile(
+    rf"[的、，,。；;）)]|(?:[和与及至或到、]|或者|以及)?第{_NUMBER}[条款项章]|规定[的，。；、]|以外的"
+)
 _PART = re.compile(
     rf"^[ \t\u3000]*(?:第{_NUMBER}(?P<kind>分编|编|章|节)(?![、，,。；;的和与及至])[^\n。；]{{0,50}}|(?P<item>[一二三四五六七八九十]{{1,3}}、)[^\n。；，：:]{{1,30}})$",
     re.M,
 )
 _APPENDIX = re.compile(r"^[ \t\u3000]*(?:附件|附录|附表|附[：:])[^\n]{0,60}$", re.M)
 _LEVEL = {"编": 0, "分编": 1, "章": 2, "节": 3, None: 4}
-_DATE = re.compile(r"([12]\d{3}|[１２]\d{3}|[一二][〇○零一二三四五六七八九]{3})\s*年\s*(\d{1,2}|[一二三四五六七八九十]{1,3})\s*月\s*(\d{1,2}|[一二三四五六七八九十]{1,3})\s*日")
-_TITLE_END = re.compile(r"(?:法|法典|条例|规定|办法|解释|细则|规则|章程|决定|通则|意见|批复|标准|规范|合同|协议|制度|公约|宪法)(?:[（(][^（）()]{1,20}[）)])?》?$")
+_DATE = re.compile(
+    r"([12]\d{3}|[１２]\d{3}|[一二][〇○零一二三四五六七八九]{3})\s*年\s*(\d{1,2}|[一二三四五六七八九十]{1,3})\s*月\s*(\d{1,2}|[一二三四五六七八九十]{1,3})\s*日"
+)
+_TITLE_END = re.compile(
+    r"(?:法|法典|条例|规定|办法|解释|细则|规则|章程|决定|通则|意见|批复|标准|规范|合同|协议|制度|公约|宪法)(?:[（(][^（）()]{1,20}[）)])?》?$"
+)
 _EDITION = re.compile(r"[（(][^（）()]*(?:\d{4}|修正|修订|公布|通过)[^（）()]*[）)]$")
 _LONGEST_TITLE = 80
 
@@ -75,7 +83,7 @@ def split(text: str, limit: int, count: Count) -> Iterator[Chunk]:
     for start, end in pack(text, 0, first, limit, count):
         yield Chunk(start, end, law, None, version)
     path: dict[int, str] = {-1: root} if root else {}
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         if part := part_at.get(start):
             path = {level: name for level, name in path.items() if level < part[0]} | {part[0]: part[1]}
             stop = trim(text, *_line(text, start))
@@ -98,7 +106,10 @@ def _candidate(text: str, found: re.Match[str]) -> _Heading | None:
     cited = (_CITED_APART if apart else _CITED).match(text, found.end())
     if cited or number is None or not 0 < number < 10_000:
         return None
-    if not apart and not re.search(r"(?:^|[。；：！？”）)\n])\s*$|\n[^\n。]{0,40}\n\s*$", text[max(0, found.start() - 60) : found.start()]):
+    if not apart and not re.search(
+        r"(?:^|[。；：！？”）)\n])\s*$|\n[^\n。]{0,40}\n\s*$",
+        text[max(0, found.start() - 60) : found.start()],
+    ):
         return None
     return _Heading(found.start(), number, read_numeral(found["sub"] or "零") or 0, apart)
 
@@ -118,7 +129,9 @@ def _counted(candidates: list[_Heading]) -> Iterator[_Heading]:
 
 def _until_restart(candidates: list[_Heading]) -> Iterator[tuple[int, _Heading]]:
     """Each candidate with the index at which the count begins anew after it."""
-    restarts = [index for index, each in enumerate(candidates) if each.number == 1 and each.apart and not each.sub]
+    restarts = [
+        index for index, each in enumerate(candidates) if each.number == 1 and each.apart and not each.sub
+    ]
     for index, each in enumerate(candidates):
         at = bisect_right(restarts, index)
         yield (restarts[at] if at < len(restarts) else len(candidates)), each

@@ -58,7 +58,9 @@ def _result(output: bytes, status: int, limits: Limits) -> Document:
     try:
         answer = json.loads(output)
     except ValueError:
-        raise Unreadable("server_error", f"Reading the file ended with status {status}; upload it again.") from None
+        raise Unreadable(
+            "server_error", f"Reading the file ended with status {status}; upload it again."
+        ) from None
     if error := answer.get("error"):
         raise Unreadable(error["code"], error["message"])
     return Document(answer["text"], tuple(answer["pages"]))
@@ -66,7 +68,8 @@ def _result(output: bytes, status: int, limits: Limits) -> Document:
 
 def _too_slow(seconds: float) -> Unreadable:
     return Unreadable(
-        "invalid_file", f"Reading the file took more than {seconds:g} seconds; split it or save it more simply."
+        "invalid_file",
+        f"Reading the file took more than {seconds:g} seconds; split it or save it more simply.",
     )
 
 
@@ -84,7 +87,9 @@ def main(path: str, filename: str, memory: str, processor: str) -> None:
     except Unreadable as error:
         answer = {"error": {"code": error.code, "message": error.message}}
     except (MemoryError, RecursionError):
-        message = "Reading the file takes more memory than a document should; split it or save it more simply."
+        message = (
+            "Reading the file takes more memory than a document should; split it or save it more simply."
+        )
         answer = {"error": {"code": "invalid_file", "message": message}}
     sys.stdout.write(json.dumps(answer))
 

@@ -1,0 +1,64 @@
+"""Who asks: the gateway has checked the key and says whose it is in headers; only the gateway can, by its secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import unquote
+
+from fastapi import Depends, Request
+
+from praxis.errors import NotAuthenticated, NotFound, NotPermitted
+
+OPERATOR = "operator"
+"""The tenant that owns the knowledge bases of models.yaml."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The tenant that a request acts for, the key it came with, and the knowledge bases that key may use."""
+
+    tenant: str
+    key: str
+    role: str
+    knowledge: frozenset[str] | None  # names or ids; None is all
+
+    def may_use(self, store_id: str, name: str) -> bool:
+        """Whether the key may use a knowledge base of its tenant."""
+        return self.knowledge is None or store_id in self.knowledge or name in self.knowledge
+
+    def check(self, store_id: str, name: str) -> None:
+        """Raises NotPermitted where `may_use` says no."""
+        if not self.may_use(store_id, name):
+            raise NotPermitted(
+                f"This key may not use the knowledge base `{name or store_id}`; ask the operator for one that may.",
+                param="vector_store_id",
+            )
+
+
+def asker_of(request: Request) -> Asker:
+    """Who sent `request`. Raises NotAuthenticated where it does not say."""
+    headers = request.headers
+    tenant = unquote(headers.get("x-praxis-tenant", ""))
+    if not tenant:
+        raise NotAuthenticated("The request says no tenant; send it through the gateway.")
+    listed = headers.get("x-praxis-knowledge", "*")
+    knowledge = (
+        None
+        if listed.strip() == "*"
+        else frozenset(unquote(each.strip()) for each in listed.split(",") if each.strip())
+    )
+    return Asker(tenant, headers.get("x-praxis-key", ""), headers.get("x-praxis-role", "user"), knowledge)
+
+
+Asking = Annotated[Asker, Depends(asker_of)]
+"""The parameter type by which a route receives who asks."""
+
+
+def only_own(found: str, asker: Asker, store_id: str) -> None:
+    """Raises NotFound when a store belongs to another tenant, as if there were none."""
+    if found != asker.tenant:
+        raise NotFound(
+            f"There is no vector store `{store_id}`; list yours with `GET /v1/vector_stores`.",
+            param="vector_store_id",
+        )

