@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from sqlalchemy import Connection, Engine
 from praxis.errors import Conflict, InvalidRequest, NotFound
 from praxis.state import migrate, writing
 
-Role = Literal["admin", "user"]
+Role = Literal["admin", "user", "internal"]
 
 OPERATOR = "operator"
 """The tenant that owns the knowledge bases which models.yaml names; admin keys belong to it by default."""
@@ -116,16 +115,18 @@ class Keys:
             connection.execute(sa.insert(_table).values(hash=hash_secret(secret), **_columns(principal)))
         return principal, secret
 
-    def authenticate(self, secret: str) -> Principal | None:
-        """The principal of a live key, else None. Looked up by hash and compared in constant time."""
-        digest = hash_secret(secret)
+    def live(self) -> Mapping[str, Principal]:
+        """Every key that is neither revoked nor expired, by the hash of its secret."""
+        now = time.time()
+        usable = sa.and_(
+            _table.c.revoked_at.is_(None), sa.or_(_table.c.expires_at.is_(None), _table.c.expires_at > now)
+        )
         with self._engine.connect() as connection:
-            row = connection.execute(sa.select(_table).where(_table.c.hash == digest)).first()
-        if row is None or not hmac.compare_digest(row.hash, digest) or row.revoked_at is not None:
-            return None
-        if row.expires_at is not None and row.expires_at <= time.time():
-            return None
-        return _principal(row)
+            return {row.hash: _principal(row) for row in connection.execute(sa.select(_table).where(usable))}
+
+    def authenticate(self, secret: str) -> Principal | None:
+        """The principal of a live key, else None. Only the secret's hash is ever compared."""
+        return self.live().get(hash_secret(secret))
 
     def list(self) -> Sequence[Mapping[str, Any]]:
         """Every key, oldest first, without anything that could be used as one."""

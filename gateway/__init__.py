@@ -1,0 +1,1 @@
+"""The HTTP plane: one request from socket to engine, and the control of models, adapters and keys."""

@@ -1,0 +1,106 @@
+"""`python -m gateway`: one gateway process, from its command line to its drained end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from gateway.app import Gateway, create_app
+from praxis import log
+from praxis.errors import ConfigError
+
+DRAIN_POLL_SECONDS = 0.05
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server without its signal handling: SIGTERM must fail readiness and drain before the port closes."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(config: Path, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, then let what is in flight end within `server.drain` seconds."""
+    gateway = create_app(config, host)
+    server = Server(
+        uvicorn.Config(
+            gateway,
+            host=host,
+            port=port,
+            http="httptools",
+            loop="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            forwarded_allow_ips=gateway.configuration.current.server.trusted_proxies,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=5,
+        )
+    )
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    reloading: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(_reload(gateway))
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    drain = loop.create_task(_drain(gateway, server, stop))
+    # Everything made so far lives as long as the process: keep the collector from walking it again and again.
+    gc.freeze()
+    await server.serve()
+    drain.cancel()
+    if not server.started:
+        raise SystemExit(1)
+
+
+async def _reload(gateway: Gateway) -> None:
+    try:
+        await gateway.configuration.reload()
+    except ConfigError:
+        return  # logged, and told by /readyz
+
+
+async def _drain(gateway: Gateway, server: uvicorn.Server, stop: asyncio.Event) -> None:
+    await stop.wait()
+    gateway.readiness.draining = True
+    loop = asyncio.get_running_loop()
+    until = loop.time() + gateway.configuration.current.server.drain
+    # Streams end on their own, each in its own time: there is no one event to wait for.
+    while len(gateway.sweep) and loop.time() < until:  # noqa: ASYNC110
+        await asyncio.sleep(DRAIN_POLL_SECONDS)
+    gateway.sweep.stop()
+    server.should_exit = True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="praxis gateway", description="The OpenAI-compatible gateway.")
+    parser.add_argument("--config", type=Path, default=Path("models.yaml"))
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080)
+    arguments = parser.parse_args()
+    log.setup("gateway")
+    try:
+        uvloop.run(serve(arguments.config, arguments.host, arguments.port))
+    except ConfigError as error:
+        sys.stderr.write(error.message + "\n")
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""LoRA adapters: what should be live, and making every replica so."""

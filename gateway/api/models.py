@@ -1,0 +1,57 @@
+"""`/v1/models`: base models, aliases, adapters, assistants and the embedding model that this key may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+
+from gateway.api.identity import Asker
+from gateway.routing.table import Route, Table
+from praxis.errors import ModelNotFound
+
+_OWNERS = {"assistant": "praxis-assistant", "embedding": "praxis-embedding"}
+
+
+def routes(table: Callable[[], Table], started: int) -> APIRouter:
+    """The router; `started` (Unix seconds) is what every card gives as `created`."""
+    router = APIRouter(prefix="/v1/models", tags=["models"])
+
+    def card(route: Route) -> dict[str, Any]:
+        """A model's card. `parent` is an adapter's base; no path of a file system is ever in it."""
+        return {
+            "id": route.name,
+            "object": "model",
+            "created": started,
+            "owned_by": _OWNERS.get(route.kind, "praxis"),
+            "parent": route.base if route.kind == "adapter" else None,
+            "kind": route.kind,
+            "base": route.base,
+            "max_model_len": _context(table(), route),
+        }
+
+    @router.get("")
+    async def list_models(asker: Asker) -> dict[str, Any]:
+        """Every model that the key may use."""
+        return {"object": "list", "data": [card(each) for each in table().visible(asker)]}
+
+    @router.get("/{name:path}")
+    async def retrieve_model(name: str, asker: Asker) -> dict[str, Any]:
+        """One model by its name, which may hold slashes."""
+        visible = {each.name: each for each in table().visible(asker)}
+        if name not in visible:
+            raise ModelNotFound(name, visible)
+        return card(visible[name])
+
+    return router
+
+
+def _context(table: Table, route: Route) -> int | None:
+    """The context length in tokens, as an engine told it: an adapter's and an assistant's is its base's."""
+    base = table.routes.get(route.base or route.name, route)
+    for target in base.targets:
+        for replica in target.backend.replicas:
+            if length := replica.models.get(target.upstream):
+                return length
+    return None

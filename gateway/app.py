@@ -1,0 +1,149 @@
+"""The gateway's wiring: every object is made here, once, and handed to those that need it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
+
+from gateway.access import Access
+from gateway.adapters.desired import DesiredAdapters
+from gateway.adapters.engine import Engines
+from gateway.adapters.reconcile import Adapters
+from gateway.api import admin, documents, health, models
+from gateway.api.inference import PATHS, Inference, request_id
+from gateway.configuration import Configuration
+from gateway.documents import Documents
+from gateway.metrics import Metrics
+from gateway.proxy.asgi import Message, Receive, Scope, Send
+from gateway.proxy.exchange import Sweep
+from gateway.readiness import Readiness
+from gateway.routing.probes import Probes
+from gateway.routing.table import Registry
+from praxis import http_errors
+from praxis.keys import Keys
+from praxis.state import connect
+
+logger = logging.getLogger("praxis.gateway")
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A wired gateway: the ASGI `application`, and what its process needs to run and to drain it."""
+
+    application: Application
+    configuration: Configuration
+    readiness: Readiness
+    sweep: Sweep
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.application(scope, receive, send)
+
+
+def create_app(config: Path, host: str) -> Gateway:
+    """Wire a gateway for the file `config`, to listen on `host`; call it inside the event loop that will serve it.
+
+    Raises ConfigError when the file cannot be used.
+    """
+    loop = asyncio.get_running_loop()
+    configuration = Configuration(config, host)
+    current = configuration.current
+    engine = connect(current.state)
+    keys = Keys(engine)
+    client = httpx.AsyncClient(trust_env=False, follow_redirects=False)
+    registry = Registry(loop)
+    registry.apply(current, [])
+    document_process = Documents(current, client, loop)
+    access = Access(keys, required=current.server.auth == "keys", rag_secret=document_process.secret)
+    metrics = Metrics(lambda: registry.table)
+    sweep = Sweep(loop, registry.expire_connections)
+    adapters = Adapters(registry, DesiredAdapters(engine), Engines(client), lambda: configuration.current)
+    readiness = Readiness(configuration, registry, document_process)
+    probes = Probes(registry, client, adapters.learned)
+    inference = Inference(access, lambda: registry.table, document_process, readiness, sweep, metrics)
+
+    async def follow() -> None:
+        """Bring everything in step with a changed configuration."""
+        document_process.apply(configuration.current)
+        access.configure(
+            required=configuration.current.server.auth == "keys", rag_secret=document_process.secret
+        )
+        await adapters.refresh()
+
+    configuration.on_change(follow)
+    background = [access.run, configuration.run, probes.run, document_process.run]
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(client.aclose)
+            stack.callback(engine.dispose)
+            await access.refresh()
+            await adapters.refresh()
+            tasks = [asyncio.create_task(_keep(each)) for each in background]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    surface = FastAPI(title="Praxis", version="1", lifespan=lifespan, redoc_url=None)
+    surface.state.access = access
+    http_errors.install(surface)
+    surface.include_router(health.routes(readiness, metrics))
+    surface.include_router(models.routes(lambda: registry.table, int(time.time())))
+    surface.include_router(documents.routes(document_process, client))
+    surface.include_router(admin.routes(configuration, registry, adapters, keys, access))
+    for path in PATHS:
+        # `_dispatch` takes every POST before it comes here; this answers the other methods with 405.
+        surface.router.routes.append(Route(path, inference, methods=["POST"]))
+    application = _dispatch(inference, surface)
+    if origins := current.server.cors_origins:
+        application = CORSMiddleware(
+            application, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
+        )
+    return Gateway(application, configuration, readiness, sweep)
+
+
+def _dispatch(inference: Inference, surface: FastAPI) -> Application:
+    """Hot paths straight to `inference`, everything else to FastAPI's `surface`, marked with the request's id."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await surface(scope, receive, send)
+        elif scope["method"] == "POST" and scope["path"] in PATHS:
+            await inference(scope, receive, send)
+        else:
+            identity = request_id(scope).encode()
+
+            async def marked(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    message["headers"] = [*message.get("headers", []), (b"x-request-id", identity)]
+                await send(message)
+
+            await surface(scope, receive, marked)
+
+    return application
+
+
+async def _keep(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a background loop for good."""
+    while True:
+        try:
+            await loop()
+        except Exception:  # the edge of a background task: one bad round must not end probing or reloading
+            logger.exception("background loop failed; it goes on")
+            await asyncio.sleep(1)

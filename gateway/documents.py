@@ -1,0 +1,88 @@
+"""The document process as the gateway sees it: a backend for grounded answers, and what it says of its readiness."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from gateway.backends.rag import Rag
+from gateway.proxy.connection import Headers
+from gateway.routing.replica import Backend, Replica
+from gateway.routing.table import Target
+from praxis.config import Config, Timeouts
+from praxis.errors import ConfigError
+from praxis.keys import Principal
+
+INTERVAL_SECONDS = 1.0
+RETRIEVAL_SECONDS = 30.0
+
+
+class Documents:
+    """Reaches the document process at `rag.url` with the secret that both share."""
+
+    def __init__(self, config: Config, client: httpx.AsyncClient, loop: asyncio.AbstractEventLoop) -> None:
+        self._client = client
+        self._loop = loop
+        self.assistants: Mapping[str, str | None] = {}
+        self._replica = Replica(config.rag.url, loop)
+        self.apply(config)
+
+    def apply(self, config: Config) -> None:
+        """Follow a changed configuration."""
+        self.url = config.rag.url
+        self._config = config
+        try:
+            self.secret: str | None = config.rag.secret()
+        except ConfigError:
+            self.secret = None
+        if self._replica.url != self.url:
+            self._replica = Replica(self.url, self._loop)
+        self._backend = Backend("rag", Rag(), [self._replica])
+
+    @property
+    def ready(self) -> bool:
+        return self._replica.answered and self._replica.reachable
+
+    def target(self, route_name: str, base: str | None) -> Target:
+        """Where a grounded request goes. It may take as long as the model behind it, and a search before that."""
+        model = self._config.models.get(base or "")
+        timeouts = model.timeouts if model else Timeouts()
+        patient = timeouts.model_copy(update={"first_event": timeouts.first_event + RETRIEVAL_SECONDS})
+        return Target(route_name, self._backend, route_name, {}, patient)
+
+    def headers(self, principal: Principal) -> Headers:
+        """The secret, and who asks. Names may be in any script, so they travel percent-encoded."""
+        knowledge = "*" if principal.knowledge is None else ",".join(map(quote, sorted(principal.knowledge)))
+        return [
+            (b"authorization", b"Bearer " + (self.secret or "").encode("latin-1")),
+            (b"x-praxis-tenant", quote(principal.tenant, safe="").encode()),
+            (b"x-praxis-key", quote(principal.key_id, safe="").encode()),
+            (b"x-praxis-role", principal.role.encode()),
+            (b"x-praxis-knowledge", knowledge.encode()),
+        ]
+
+    async def run(self) -> None:
+        """Ask now and then whether the process is ready, until cancelled."""
+        while True:
+            await self._probe()
+            await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def _probe(self) -> None:
+        try:
+            response = await self._client.get(f"{self.url}/readyz", timeout=5)
+            body: Any = response.json()
+        except httpx.ConnectError:
+            self._replica.probe_missed(refused=True)
+            return
+        except (httpx.HTTPError, ValueError):
+            self._replica.probe_missed(refused=False)
+            return
+        self._replica.reachable = True
+        if response.status_code == 200:
+            self._replica.probe_answered()
+        assistants = body.get("assistants") if isinstance(body, dict) else None
+        self.assistants = assistants if isinstance(assistants, dict) else {}

@@ -1,0 +1,1 @@
+"""The hot path: forward one request, stream the reply, cancel, time out, retry."""

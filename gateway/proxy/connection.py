@@ -1,0 +1,211 @@
+"""HTTP/1.1 to one replica: a connection on asyncio's protocol and httptools' parser, and a pool of idle ones.
+
+Written here and not taken from a library because it is the gateway's bottleneck: a general client costs several
+times the whole rest of a request, and httpx 0.28's pool degrades with every open stream (docs/adr/0002).
+Callbacks go straight to a `Listener`; there is no task, future or timer per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import httptools
+
+IDLE_SECONDS = 3.5
+"""How long an idle connection is kept. vLLM drops one after 5 s, and reusing it as it does so loses a request."""
+
+MAX_HEAD = 256 * 1024
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Listener(Protocol):
+    """Who hears of a reply: `on_head`, any number of `on_data`, then `on_end`; or `on_lost` at any point."""
+
+    def on_head(self, status: int, headers: Headers) -> None: ...
+
+    def on_data(self, chunk: bytes) -> None: ...
+
+    def on_end(self) -> None: ...
+
+    def on_lost(self, reason: str) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """One connection to an engine; carries one request at a time."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._transport: asyncio.Transport | None = None
+        self._listener: Listener | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: Headers = []
+        self._reads_to_eof = False
+        self._head_bytes = 0
+        self._in_head = True
+        self.served = 0
+        self.idle_since = 0.0
+
+    def send(self, request: bytes, body: bytes, listener: Listener) -> None:
+        """Write a request; `listener` hears the reply."""
+        assert self._transport is not None
+        self._listener = listener
+        self._in_head = True
+        self._head_bytes = 0
+        # One write, hence one system call, where the copy is cheap; a big body is not worth copying.
+        if len(body) < 64 * 1024:
+            self._transport.write(request + body)
+        else:
+            self._transport.write(request)
+            self._transport.write(body)
+
+    def pause(self) -> None:
+        """Stop reading: the client is slower than the engine."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Drop the connection at once; an engine takes this as the request's cancellation."""
+        self._listener = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def closing(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._listener is None:
+            self.close()
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._lost(f"sent what is no HTTP reply ({error})")
+            return
+        if self._in_head and self._head_bytes > MAX_HEAD:
+            self._lost("sent a reply head without end")
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pool.forget(self)
+        self._transport = None
+        if self._listener is None:
+            return
+        if self._reads_to_eof and exc is None:
+            self._finish()
+        else:
+            self._lost("closed the connection" if exc is None else f"broke the connection ({exc})")
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        self._headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200 or self._listener is None:
+            return
+        self._in_head = False
+        framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
+        self._reads_to_eof = not framed and status not in (204, 304)
+        self._listener.on_head(status, self._headers)
+
+    def on_body(self, chunk: bytes) -> None:
+        if self._listener is not None:
+            self._listener.on_data(chunk)
+
+    def on_message_complete(self) -> None:
+        if self._parser.get_status_code() < 200:
+            return
+        # The parser knows whether the peer keeps the connection only here; after feed_data it says no.
+        self._finish(reusable=self._parser.should_keep_alive() and not self._reads_to_eof)
+
+    def _finish(self, *, reusable: bool = False) -> None:
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        if reusable and not self.closing:
+            self.served += 1
+            self.resume()
+            self._pool.release(self)
+        elif self._transport is not None:
+            self._transport.close()
+        listener.on_end()
+
+    def _lost(self, reason: str) -> None:
+        listener, self._listener = self._listener, None
+        if self._transport is not None:
+            self._transport.abort()
+        if listener is not None:
+            listener.on_lost(reason)
+
+
+class Pool:
+    """The connections to one replica: the one used last is used next, so that the others may expire."""
+
+    def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname
+        self._loop = loop
+        self._host = parts.hostname
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._idle: list[Connection] = []
+        self.authority = parts.netloc.rpartition("@")[2].encode()
+        self.prefix = parts.path.rstrip("/").encode()
+
+    def idle(self) -> Connection | None:
+        """A connection that is ready at once, or None."""
+        oldest = self._loop.time() - IDLE_SECONDS
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closing and connection.idle_since > oldest:
+                return connection
+            connection.close()
+        return None
+
+    async def connect(self) -> Connection:
+        """A new connection. Raises OSError when the replica cannot be reached."""
+        _, connection = await self._loop.create_connection(
+            lambda: Connection(self), self._host, self._port, ssl=self._tls
+        )
+        return connection
+
+    def release(self, connection: Connection) -> None:
+        connection.idle_since = self._loop.time()
+        self._idle.append(connection)
+
+    def forget(self, connection: Connection) -> None:
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def expire(self) -> None:
+        """Close what has been idle for too long; the sweep calls this."""
+        oldest = self._loop.time() - IDLE_SECONDS
+        while self._idle and self._idle[0].idle_since <= oldest:
+            self._idle.pop(0).close()
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()

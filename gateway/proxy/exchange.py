@@ -1,0 +1,512 @@
+"""One request on its way to an engine and back: attempts, timeouts, cancellation, and an honest end.
+
+An `Exchange` is a state machine without input or output of its own. Below it a `Connection` tells it what the
+engine sends; above it a `Sink` takes what the client gets. ASGI is one sink (proxy/asgi.py); a server's own
+protocol class can be another without a change here.
+
+Nothing goes to the sink before the engine's first event (of a stream) or whole body (of a plain reply up to `HOLD`
+bytes), so that everything before it can be tried again elsewhere. Nothing is tried again after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, Protocol
+
+import orjson
+
+from gateway.metrics import Metrics
+from gateway.proxy.call import Call
+from gateway.proxy.connection import Connection, Headers
+from gateway.proxy.events import EventStream, Rename, tokens
+from gateway.routing.replica import Lease, Replica
+from gateway.routing.table import Target
+from praxis.errors import InternalError, Overloaded, PraxisError, UpstreamError, UpstreamTimeout
+
+HOLD = 1024 * 1024
+"""Bytes of a plain reply that are held until it is whole, so that a cut one becomes a clean error."""
+
+MAX_ERROR = 64 * 1024
+MAX_ATTEMPTS = 3
+AFTER_DONE_SECONDS = 1.0
+SWEEP_SECONDS = 0.1
+
+
+class Sink(Protocol):
+    """Where a reply goes. `start`, any `data`, then `end`; or `abort`, when it can no longer end honestly."""
+
+    def start(self, status: int, headers: Headers) -> None: ...
+
+    def data(self, chunk: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done: the call, the public name it asked for, where it may go, and the headers it carries."""
+
+    path: str
+    call: Call
+    targets: tuple[Target, ...]
+    request_id: str
+    headers: Headers = field(default_factory=list)
+
+
+class Phase(Enum):
+    CONNECTING = auto()
+    WAITING = auto()
+    STREAMING = auto()
+    DRAINING = auto()
+    OVER = auto()
+
+
+class Exchange:
+    """Carries out one `Plan` into one `Sink`. `start` it once; `cancel` it when the client goes away."""
+
+    def __init__(self, plan: Plan, sink: Sink, sweep: Sweep, metrics: Metrics) -> None:
+        self._plan = plan
+        self._sink = sink
+        self._sweep = sweep
+        self._metrics = metrics
+        self._loop = sweep.loop
+        self._phase = Phase.CONNECTING
+        self._began = self._loop.time()
+        self._deadline = 0.0
+        self._total = self._began + plan.targets[0].timeouts.total
+        self._target = plan.targets[0]
+        self._choices = list(plan.targets)
+        self._tried: list[Replica] = []
+        self._attempts = 0
+        self._sends = 0
+        self._stalled = False
+        self._lease: Lease | None = None
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._fresh = True
+        self._paused = False
+        self._status = 0
+        self._headers: Headers = []
+        self._held = bytearray()
+        self._events: EventStream | None = None
+        self._last_error: PraxisError | None = None
+
+    # What the sink's owner calls
+
+    def start(self) -> None:
+        """Begin; the sink hears the rest."""
+        self._sweep.add(self)
+        self._attempt()
+
+    def cancel(self) -> None:
+        """The client is gone: the engine is told at once by closing its connection."""
+        if self._phase not in (Phase.OVER, Phase.DRAINING):
+            self._finish("cancelled")
+
+    def stop(self) -> None:
+        """The gateway is shutting down and its patience has run out."""
+        self._fail(Overloaded("The gateway is shutting down; ask again.", retry_after=1))
+
+    def pause(self) -> None:
+        """The client is slower than the engine: stop reading, and stop the clock of `idle` meanwhile."""
+        self._paused = True
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._deadline = self._loop.time() + self._target.timeouts.idle
+            if self._connection is not None:
+                self._connection.resume()
+
+    # Attempts
+
+    def _attempt(self) -> None:
+        replica = self._pick()
+        if replica is None:
+            self._fail(self._last_error or self._unavailable())
+            return
+        if self._attempts:
+            self._metrics.retried(self._target.backend.name)
+        self._attempts += 1
+        self._tried.append(replica)
+        self._go(replica, replica.pool.idle())
+
+    def _pick(self) -> Replica | None:
+        """The next replica: of the model itself, then of its fallbacks."""
+        while self._choices:
+            self._target = self._choices[0]
+            replica = self._target.backend.pick(self._tried, self._target.serves)
+            if replica is not None:
+                return replica
+            self._choices.pop(0)
+        return None
+
+    def _unavailable(self) -> PraxisError:
+        target = self._plan.targets[0]
+        backend = target.backend
+        if target.adapter and backend.up:
+            return Overloaded(
+                f"The adapter `{target.model}` is not loaded on any replica of backend `{backend.name}` yet; "
+                "ask again shortly.",
+                retry_after=2,
+            )
+        return Overloaded(
+            f"Backend `{backend.name}` is down: none of its replicas accepts connections. Ask again shortly; "
+            "`praxis doctor` tells the operator more.",
+            retry_after=2,
+        )
+
+    def _go(self, replica: Replica, connection: Connection | None) -> None:
+        self._lease = Lease(replica)
+        if connection is not None:
+            self._fresh = False
+            self._send(connection)
+            return
+        self._fresh = True
+        self._phase = Phase.CONNECTING
+        self._deadline = self._loop.time() + self._target.timeouts.connect
+        self._connecting = self._loop.create_task(self._connect(replica))
+
+    async def _connect(self, replica: Replica) -> None:
+        try:
+            connection = await replica.pool.connect()
+        except OSError as error:
+            self._connecting = None
+            replica.refused()
+            reason = error.strerror or str(error) or type(error).__name__
+            down = Overloaded(
+                f"Backend `{self._target.backend.name}` is down: its replica cannot be reached ({reason}).",
+                retry_after=2,
+            )
+            self._attempt_failed(down)
+            return
+        self._connecting = None
+        self._send(connection)
+
+    def _send(self, connection: Connection) -> None:
+        assert self._lease is not None
+        target, call = self._target, self._plan.call
+        try:
+            body = call.for_upstream(
+                target.upstream, dict(target.defaults), count_tokens=not target.backend.dialect.counts_unasked
+            )
+        except orjson.JSONEncodeError:
+            self._fail(InternalError(f"`defaults` of model `{target.model}` in models.yaml are no JSON."))
+            return
+        self._phase = Phase.WAITING
+        self._status = 0
+        self._held.clear()
+        self._events = None
+        first = target.timeouts.first_event if call.stream else target.timeouts.first_byte
+        self._deadline = self._loop.time() + first if first is not None else self._total
+        self._connection = connection
+        self._sends += 1
+        connection.send(self._head(len(body)), body, self)
+
+    def _head(self, length: int) -> bytes:
+        """The request's head, with an id of its own each time: engines misbehave when they see one twice."""
+        assert self._lease is not None
+        pool, key = self._lease.replica.pool, self._target.backend.api_key
+        lines = [
+            b"POST %s%s HTTP/1.1" % (pool.prefix, self._plan.path.encode()),
+            b"host: " + pool.authority,
+            b"content-type: application/json",
+            b"content-length: %d" % length,
+            b"accept-encoding: identity",
+            b"x-request-id: %s-%d" % (self._plan.request_id.encode(), self._sends),
+        ]
+        if key:
+            lines.append(b"authorization: Bearer " + key.encode("latin-1"))
+        lines += [b"%s: %s" % each for each in self._plan.headers]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    # What the connection tells
+
+    def on_head(self, status: int, headers: Headers) -> None:
+        self._status = status
+        self._headers = headers
+        if status == 200 and _header(headers, b"content-type").startswith(b"text/event-stream"):
+            rename = Rename(self._target.upstream, self._plan.call.model)
+            self._events = EventStream(rename, keep_usage=self._plan.call.include_usage)
+
+    def on_data(self, chunk: bytes) -> None:
+        if self._phase is Phase.OVER or self._phase is Phase.DRAINING:
+            return
+        if self._events is not None:
+            self._on_events(self._events, chunk)
+        elif self._phase is Phase.STREAMING:
+            self._sink.data(chunk)
+        else:
+            self._hold(chunk)
+        if self._phase is Phase.STREAMING:
+            self._deadline = self._loop.time() + self._target.timeouts.idle
+
+    def _on_events(self, events: EventStream, chunk: bytes) -> None:
+        try:
+            passed = events.feed(chunk)
+        except UpstreamError as error:
+            self._fault(error)
+            return
+        if events.started and self._phase is Phase.WAITING:
+            if events.error is not None and not passed:
+                self._refused(_status_of(events.error), orjson.dumps({"error": events.error}))
+                return
+            self._begin([(b"content-type", b"text/event-stream; charset=utf-8"), *_UNBUFFERED])
+        if passed and self._phase is Phase.STREAMING:
+            self._sink.data(passed)
+        if events.error is not None:
+            self._fail(self._error(_status_of(events.error), orjson.dumps({"error": events.error})))
+        elif events.done:
+            self._complete(events.usage)
+            # The connection is worth keeping once the engine has closed the body, which follows at once.
+            self._phase = Phase.DRAINING
+            self._deadline = self._loop.time() + AFTER_DONE_SECONDS
+
+    def _hold(self, chunk: bytes) -> None:
+        if self._status != 200:
+            self._held += chunk[: MAX_ERROR - len(self._held)]
+            return
+        self._held += chunk
+        if len(self._held) > HOLD:
+            kept = [(b"content-type", _header(self._headers, b"content-type") or b"application/json")]
+            self._begin(kept)
+            self._sink.data(self._renamed(bytes(self._held)))
+            self._held.clear()
+        elif self._target.timeouts.first_byte is not None:
+            self._deadline = self._loop.time() + self._target.timeouts.idle
+
+    def on_end(self) -> None:
+        self._connection = None
+        if self._phase is Phase.DRAINING:
+            self._finish(None)
+        elif self._phase is Phase.OVER:
+            return
+        elif self._status != 200:
+            self._refused(self._status, bytes(self._held))
+        elif self._events is not None:
+            self._fault(
+                UpstreamError(
+                    f"Backend `{self._target.backend.name}` ended its stream before the answer did."
+                )
+            )
+        elif self._phase is Phase.STREAMING:
+            self._complete(None)
+            self._finish(None)
+        else:
+            self._whole(bytes(self._held))
+
+    def _whole(self, body: bytes) -> None:
+        if body.lstrip()[:9].startswith(b'{"error"'):
+            self._refused(502, body)
+            return
+        body = self._renamed(body)
+        content_type = _header(self._headers, b"content-type") or b"application/json"
+        self._begin([(b"content-type", content_type), (b"content-length", b"%d" % len(body))])
+        self._sink.data(body)
+        self._complete(tokens(body))
+        self._finish(None)
+
+    def _renamed(self, body: bytes) -> bytes:
+        rename = Rename(self._target.upstream, self._plan.call.model)
+        return rename(body) if rename.active else body
+
+    def on_lost(self, reason: str) -> None:
+        self._connection = None
+        if self._phase is Phase.DRAINING:
+            self._finish(None)
+            return
+        if self._phase is Phase.OVER:
+            return
+        if not self._fresh and self._status == 0:
+            # The engine closed an idle connection just as it was used again: the request never arrived.
+            assert self._lease is not None
+            replica = self._lease.replica
+            self._release()
+            self._go(replica, None)
+            return
+        self._fault(UpstreamError(f"The replica of backend `{self._target.backend.name}` {reason}."))
+
+    # Outcomes
+
+    def _begin(self, headers: Headers) -> None:
+        """The reply begins: from here on nothing is tried again."""
+        self._phase = Phase.STREAMING
+        self._deadline = self._loop.time() + self._target.timeouts.idle
+        self._metrics.first_event(self._plan.call.model, self._loop.time() - self._began)
+        self._sink.start(
+            200,
+            [
+                *headers,
+                (b"x-praxis-model", self._target.model.encode()),
+                (b"x-praxis-backend", self._target.backend.name.encode()),
+            ],
+        )
+
+    def _complete(self, usage: tuple[int, int] | None) -> None:
+        if usage is not None:
+            self._metrics.used(self._plan.call.model, *usage)
+        if self._lease is not None:
+            self._lease.replica.succeeded()
+        self._sink.end()
+        self._metrics.finished(self._plan.call.model, "200", self._loop.time() - self._began)
+
+    def _refused(self, status: int, body: bytes) -> None:
+        """The engine answered with an error, by status or as its first event."""
+        error = self._error(status, body)
+        assert self._lease is not None
+        if status in (429, 503):
+            self._attempt_failed(error)
+        elif status >= 500:
+            self._lease.replica.failed()
+            self._attempt_failed(error)
+        else:
+            self._lease.replica.succeeded()
+            self._fail(error)
+
+    def _error(self, status: int, body: bytes) -> PraxisError:
+        backend = self._target.backend
+        return backend.dialect.error(
+            status, body, _header(self._headers, b"retry-after").decode("latin-1") or None, backend.name
+        )
+
+    def _fault(self, error: PraxisError) -> None:
+        """The replica broke or fell silent."""
+        if self._lease is not None:
+            self._lease.replica.failed()
+        if self._phase is Phase.STREAMING:
+            self._fail(error)
+        else:
+            self._attempt_failed(error)
+
+    def _attempt_failed(self, error: PraxisError) -> None:
+        self._drop()
+        self._last_error = error
+        if self._attempts < MAX_ATTEMPTS and self._loop.time() < self._total:
+            self._attempt()
+        else:
+            self._fail(error)
+
+    def _fail(self, error: PraxisError) -> None:
+        """The end that the client is told of: an error reply, or in mid-stream an error event and no `[DONE]`."""
+        if self._phase in (Phase.OVER, Phase.DRAINING):
+            return
+        body = orjson.dumps(error.body())
+        if self._phase is not Phase.STREAMING:
+            headers = [(name.encode(), value.encode()) for name, value in error.headers().items()]
+            length = (b"content-length", b"%d" % len(body))
+            self._sink.start(error.status, [(b"content-type", b"application/json"), length, *headers])
+            self._sink.data(body)
+            self._sink.end()
+            self._finish(str(error.status))
+        elif self._events is not None:
+            self._sink.data(b"data: " + body + b"\n\n")
+            self._sink.end()
+            self._finish("broken")
+        else:
+            self._sink.abort()
+            self._finish("broken")
+
+    def _drop(self) -> None:
+        """Let go of the connection and the replica. Closing is what tells an engine to stop."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._release()
+
+    def _release(self) -> None:
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+
+    def _finish(self, outcome: str | None) -> None:
+        self._phase = Phase.OVER
+        self._drop()
+        self._sweep.discard(self)
+        if outcome is not None:
+            self._metrics.finished(self._plan.call.model, outcome, self._loop.time() - self._began)
+
+    # Time
+
+    def check(self, now: float) -> None:
+        """Called every `SWEEP_SECONDS`: end what has run out of time."""
+        if self._phase is Phase.DRAINING and now >= self._deadline:
+            self._finish(None)
+        elif now >= self._total:
+            self._timed_out("did not finish", "total")
+        elif now < self._deadline or self._paused:
+            return
+        elif self._phase is Phase.CONNECTING:
+            self._timed_out("could not be reached", "connect")
+        elif self._phase is Phase.WAITING:
+            self._timed_out("sent no first event", "first_event")
+        elif self._phase is Phase.STREAMING:
+            self._timed_out("fell silent in mid-answer", "idle")
+
+    def _timed_out(self, what: str, which: str) -> None:
+        limit = getattr(self._target.timeouts, which)
+        backend = self._target.backend.name
+        error = UpstreamTimeout(f"Backend `{backend}` {what} within {limit:g} s (`timeouts.{which}`).")
+        again = which != "total" and not self._stalled
+        self._stalled = self._stalled or which == "first_event"
+        if again:
+            self._fault(error)
+        else:
+            if self._lease is not None and which != "total":
+                self._lease.replica.failed()
+            self._fail(error)
+
+
+_UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+def _header(headers: Headers, name: bytes) -> bytes:
+    return next((value for key, value in headers if key == name), b"")
+
+
+def _status_of(error: Any) -> int:
+    """The HTTP status that an error event stands for; engines put it into `code`."""
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and 400 <= code < 600 else 502
+
+
+class Sweep:
+    """One timer for all exchanges in place of one for each: looks at them every `SWEEP_SECONDS` while there are any."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, each_sweep: Callable[[], None]) -> None:
+        self.loop = loop
+        self._each_sweep = each_sweep
+        self._active: set[Exchange] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._active)
+
+    def add(self, exchange: Exchange) -> None:
+        self._active.add(exchange)
+        if self._timer is None:
+            self._timer = self.loop.call_later(SWEEP_SECONDS, self._tick)
+
+    def discard(self, exchange: Exchange) -> None:
+        self._active.discard(exchange)
+
+    def stop(self) -> None:
+        """End every exchange with an error that the client can act on."""
+        for exchange in list(self._active):
+            exchange.stop()
+
+    def _tick(self) -> None:
+        now = self.loop.time()
+        for exchange in list(self._active):
+            exchange.check(now)
+        self._each_sweep()
+        self._timer = self.loop.call_later(SWEEP_SECONDS, self._tick) if self._active else None

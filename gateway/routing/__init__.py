@@ -1,0 +1,1 @@
+"""Which replica answers: names, replicas and their health."""

@@ -1,0 +1,138 @@
+"""Names to targets. A `Table` is one immutable picture of the configuration; requests keep the one they began with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gateway.backends import dialect
+from gateway.routing.replica import Backend, Replica
+from praxis.config import Config, Timeouts
+from praxis.errors import ModelNotFound, NotPermitted
+from praxis.keys import Principal
+
+Kind = Literal["model", "alias", "adapter", "assistant", "embedding"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request may go: a backend, the name it uses there, and the settings of `model` of models.yaml."""
+
+    model: str
+    backend: Backend
+    upstream: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    adapter: bool = False
+
+    def serves(self, replica: Replica) -> bool:
+        """Whether `replica` can answer: an adapter must be loaded there; of a base the file is believed."""
+        return not self.adapter or self.upstream in replica.models
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A public name: what kind of thing it is, its base where it has one, and its targets, preferred first."""
+
+    name: str
+    kind: Kind
+    targets: tuple[Target, ...] = ()
+    base: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAdapter:
+    """An adapter that should be live: clients use `name`, engines see `upstream` (the revision)."""
+
+    name: str
+    base: str
+    upstream: str
+
+
+class Table:
+    """All public names of one configuration."""
+
+    def __init__(self, routes: Mapping[str, Route], backends: Mapping[str, Backend]) -> None:
+        self.routes = routes
+        self.backends = backends
+
+    def resolve(self, name: str, principal: Principal) -> Route:
+        """The route of `name`. Raises ModelNotFound, or NotPermitted when the key may not use it."""
+        route = self.routes.get(name)
+        if route is None:
+            raise ModelNotFound(name, (each.name for each in self.visible(principal)))
+        if not self.permits(route, principal):
+            raise NotPermitted(
+                f"This key may not use the model `{name}`; `GET /v1/models` lists those it may.",
+                param="model",
+                code="model_not_permitted",
+            )
+        return route
+
+    def visible(self, principal: Principal) -> list[Route]:
+        return [route for route in self.routes.values() if self.permits(route, principal)]
+
+    def permits(self, route: Route, principal: Principal) -> bool:
+        """An alias is allowed where the model behind it is."""
+        return principal.may_use(route.name) or (
+            route.kind == "alias" and route.base is not None and principal.may_use(route.base)
+        )
+
+
+class Registry:
+    """Holds the current table and builds the next; replicas live on through a change, with all that is known of them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._replicas: dict[tuple[str, str, str], Replica] = {}
+        self.table = Table({}, {})
+
+    def apply(self, config: Config, adapters: list[LiveAdapter]) -> None:
+        """Swap in the table for `config` and the live `adapters`."""
+        backends = {name: self._backend(config, name) for name in config.backends}
+        self.table = Table(_routes(config, adapters, backends), backends)
+        kept = {id(replica) for backend in backends.values() for replica in backend.replicas}
+        self._replicas = {key: replica for key, replica in self._replicas.items() if id(replica) in kept}
+
+    def expire_connections(self) -> None:
+        """Close connections that have been idle for longer than an engine keeps them."""
+        for replica in self._replicas.values():
+            replica.pool.expire()
+
+    def _backend(self, config: Config, name: str) -> Backend:
+        section = config.backends[name]
+        replicas = []
+        for url in section.replicas:
+            key = (name, section.kind, url)
+            if key not in self._replicas:
+                self._replicas[key] = Replica(url, self._loop)
+            replicas.append(self._replicas[key])
+        return Backend(name, dialect(section.kind), replicas, section.api_key())
+
+
+def _routes(config: Config, adapters: list[LiveAdapter], backends: Mapping[str, Backend]) -> dict[str, Route]:
+    def target(name: str) -> Target:
+        model = config.models[name]
+        return Target(name, backends[model.backend], model.upstream, model.defaults, model.timeouts)
+
+    routes: dict[str, Route] = {}
+    for name, model in config.models.items():
+        targets = (target(name), *(target(other) for other in model.fallback))
+        routes[name] = Route(name, "model", targets)
+    for name, model in config.models.items():
+        for alias in model.aliases:
+            routes[alias] = Route(alias, "alias", routes[name].targets, base=name)
+    for adapter in adapters:
+        if adapter.base in config.models and adapter.name not in routes:
+            base = target(adapter.base)
+            live = Target(
+                adapter.name, base.backend, adapter.upstream, base.defaults, base.timeouts, adapter=True
+            )
+            routes[adapter.name] = Route(adapter.name, "adapter", (live,), base=adapter.base)
+    for name, assistant in config.assistants.items():
+        routes[name] = Route(name, "assistant", base=assistant.model)
+    embedding = config.rag.embedding.public_name
+    routes.setdefault(embedding, Route(embedding, "embedding"))
+    return routes
