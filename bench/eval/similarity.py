@@ -50,16 +50,16 @@ class Similarity:
 
 
 class Scorer:
-    """Scores pairs of texts. Holds jieba's dictionary, which takes a second to load."""
+    """Scores pairs of texts. Loads jieba's dictionary, which takes a second, once a process."""
 
     def __init__(self) -> None:
         jieba.setLogLevel(logging.WARNING)
-        self._tokenizer = jieba.Tokenizer()
+        jieba.initialize()
 
     def score(self, predict: str, label: str) -> Similarity:
         """The similarity of `predict` to `label`; an empty side gives zeros."""
         bleu = bleu_4(predict, label)
-        hypothesis, reference = self._words(predict), self._words(label)
+        hypothesis, reference = _words(predict), _words(label)
         if not hypothesis or not reference:
             return Similarity(_percent(bleu), 0.0, 0.0, 0.0)
         return Similarity(
@@ -68,10 +68,6 @@ class Scorer:
             _percent(rouge_n(hypothesis, reference, 2)),
             _percent(rouge_l(hypothesis, reference)),
         )
-
-    def _words(self, text: str) -> list[str]:
-        joined = " ".join(self._tokenizer.cut(text))
-        return _split(joined) if joined.split() else []
 
 
 def bleu_4(predict: str, label: str) -> float:
@@ -119,6 +115,11 @@ def common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:
         matches = row & columns.get(word, 0)
         row = (row + matches | row - matches) & full
     return len(left) - row.bit_count()
+
+
+def _words(text: str) -> list[str]:
+    joined = " ".join(jieba.cut(text))
+    return _split(joined) if joined.split() else []
 
 
 def _ngrams(items: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
