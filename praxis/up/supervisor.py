@@ -122,12 +122,14 @@ class Supervisor:
 
     def pids(self) -> dict[str, int]:
         """The process id of each program that runs."""
-        answer: Any = self._proxy().supervisor.getAllProcessInfo()
+        with self._proxy() as proxy:
+            answer: Any = proxy.supervisor.getAllProcessInfo()
         return {each["name"]: each["pid"] for each in answer if each["pid"]}
 
     def start(self, name: str) -> None:
         """Start a program that was not to start by itself."""
-        self._proxy().supervisor.startProcess(name, False)
+        with self._proxy() as proxy:
+            proxy.supervisor.startProcess(name, False)
 
     def log(self, name: str) -> Path:
         """Where `name` logs."""
@@ -195,7 +197,8 @@ class Supervisor:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             try:
-                self._proxy().supervisor.getState()
+                with self._proxy() as proxy:
+                    proxy.supervisor.getState()
             except OSError:
                 time.sleep(0.05)
             else:
