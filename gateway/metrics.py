@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -62,7 +62,6 @@ class Metrics:
         self._tokens = Counter(
             "praxis_tokens", "Tokens that engines counted.", ["model", "kind"], registry=registry
         )
-        self.active = Gauge("praxis_active_requests", "Requests now in the gateway.", registry=registry)
 
     def finished(self, model: str, outcome: str, seconds: float) -> None:
         """A request ended; `outcome` is its status, `broken` after a cut stream, or `cancelled`."""
