@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import ipaddress
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,12 +28,26 @@ def main() -> None:
         "--config", help="accepted like the other processes do; the pages need no configuration"
     )
     arguments = parser.parse_args()
+    require_port(arguments.host, arguments.port)
     # The server shuts down in good order on these and then raises them anew, which is the end as it was asked for.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     # Streamlit reads the rest of the command line as the page's own.
     sys.argv = [str(MAIN)]
     App(MAIN, middleware=middleware()).run(config=options(arguments.host, arguments.port))
+
+
+def require_port(host: str, port: int) -> None:
+    """Exit 1 with one sentence where nobody can listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            sys.exit(f"`{host}:{port}` is in use: stop what listens there, or choose another `--port`.")
+        sys.exit(
+            f"`{host}:{port}` cannot be listened on ({error.strerror}): choose another `--host` or `--port`."
+        )
 
 
 def options(host: str, port: int) -> Mapping[str, object]:

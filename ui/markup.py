@@ -77,7 +77,7 @@ def _citation(citation: Citation, passage: Passage | None, anchor: str, locale: 
     return (
         f'<details class="px-citation"><summary><span class="px-marker">{citation.marker}</span>'
         f'<span class="px-source">{escape(name)}</span>'
-        f'<span class="px-badge px-{state}">{escape(locale.t("sources." + state))}</span></summary>'
+        f'<span class="px-badge px-{state}">{escape(locale.t(f"sources.{state}"))}</span></summary>'
         f'<div class="px-passage" id="{citation_id(anchor, citation.marker)}">'
         f'<div class="px-article">{text}</div>{missing}{_facts(citation, locale)}</div></details>'
     )

@@ -18,7 +18,7 @@ def sentence(error: GatewayError, locale: Locale) -> str:
 
 def quoted(text: str) -> str:
     """The server's words with its backticks as quotation marks."""
-    return re.sub(r"`([^`]*)`", r"“\1”", text)
+    return re.sub(r"`([^`]*)`", r'"\1"', text)
 
 
 def size(count: int) -> str:

@@ -99,31 +99,31 @@ def _select(
 def _choose_stores(session: Session, raw: Choice) -> Choice:
     """The raw side's model, told which of the key's own knowledge bases to search."""
     t = session.locale.t
-    stores = {store.id: store for store in _stores(session)}
-    filled = [store.id for store in stores.values() if store.completed]
+    stores, failure = _stores(session)
+    names = {store.id: store.name for store in stores if store.completed}
     chosen: list[str] = st.multiselect(
         t("ask.stores"),
-        filled,
-        default=filled,
-        format_func=lambda store: stores[store].name if store in stores else store,
+        list(names),
+        default=list(names),
+        format_func=lambda store: names.get(store, store),
         placeholder=t("ask.stores_hint"),
         label_visibility="collapsed",
     )
-    obstacle = raw.obstacle or (None if chosen or session.failure else "no_documents")
+    obstacle = raw.obstacle or (failure.kind if failure else None if chosen else "no_documents")
     return Choice(raw.model, tuple(chosen), obstacle, own_documents=True)
 
 
-def _stores(session: Session) -> list[Store]:
+def _stores(session: Session) -> tuple[list[Store], GatewayError | None]:
     """The key's knowledge bases; where they cannot be read the page says so, and the raw side still works."""
     if session.gateway is None or session.failure:
-        return []
+        return [], session.failure
     try:
-        return session.gateway.stores()
+        return session.gateway.stores(), None
     except GatewayError as error:
         if error.status == 401:
             raise
         st.error(sentence(error, session.locale))
-        return []
+        return [], error
 
 
 def welcome(session: Session) -> str | None:

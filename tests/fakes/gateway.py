@@ -1,0 +1,418 @@
+"""A gateway of straw: a real HTTP server that speaks the gateway's API from memory.
+
+What a model says is scripted by `Reply`; what a file becomes is scripted by its first bytes (see `Tenant.attach`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from tests.processes import free_port
+
+Json = dict[str, Any]
+
+ARTICLE = (
+    "第四十四条　有下列情形之一的，用人单位应当按照下列标准支付高于劳动者正常工作时间工资的工资报酬：\n"
+    "（一）安排劳动者延长工作时间的，支付不低于工资的百分之一百五十的工资报酬；\n"
+    "（二）休息日安排劳动者工作又不能安排补休的，支付不低于工资的百分之二百的工资报酬；\n"
+    "（三）法定休假日安排劳动者工作的，支付不低于工资的百分之三百的工资报酬。"
+)
+QUOTE = "安排劳动者延长工作时间的，支付不低于工资的百分之一百五十的工资报酬"
+
+
+@dataclass
+class Reply:
+    """What a model streams: first `thinking`, then `pieces`, then citations.
+
+    `status` refuses before the stream; `break_after` breaks it off after so many pieces; `gate` is awaited after the
+    first piece (an event that a test sets, or that another stream sets when it reaches its own gate).
+    """
+
+    pieces: Sequence[str] = ("好的。",)
+    thinking: Sequence[str] = ()
+    citations: Sequence[Json] = ()
+    unverified: Sequence[Json] = ()
+    status: int = 200
+    error: Json | None = None
+    break_after: int | None = None
+    stall: threading.Event | None = None
+    meet: Sequence[str] = ()
+    finish: str = "stop"
+
+
+@dataclass
+class Chat:
+    """A chat request as it arrived, and the moments (monotonic seconds) at which its pieces left."""
+
+    model: str
+    body: Json
+    tenant: str
+    sent: list[float] = field(default_factory=list)
+    begun: threading.Event = field(default_factory=threading.Event)
+    cancelled: bool = False
+    ended: bool = False
+
+
+@dataclass
+class Tenant:
+    files: dict[str, Json] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    stores: dict[str, Json] = field(default_factory=dict)
+    members: dict[tuple[str, str], Json] = field(default_factory=dict)
+
+    def attach(self, store: str, file: str) -> Json:
+        """A file is read at the second look; one that begins with `MZ` or is empty fails with a reason."""
+        content = self.contents[file]
+        reason = None
+        if not content.strip():
+            reason = f"`{self.files[file]['filename']}` is empty: upload a file with text."
+        elif content.startswith(b"MZ"):
+            reason = f"`{self.files[file]['filename']}` is not a PDF: its content is a Windows program."
+        member = {
+            "id": file,
+            "object": "vector_store.file",
+            "created_at": int(time.time()),
+            "vector_store_id": store,
+            "status": "in_progress",
+            "last_error": None,
+            "usage_bytes": len(content),
+            "attributes": {},
+            "chunking_strategy": {"type": "other"},
+        }
+        outcome = (
+            {"status": "failed", "last_error": {"code": "invalid_file", "message": reason}}
+            if reason
+            else {"status": "completed"}
+        )
+        self.members[store, file] = member | {"_outcome": outcome}
+        return member
+
+    def look(self, store: str, file: str) -> Json:
+        member = self.members[store, file]
+        member |= member.pop("_outcome", {})
+        return member
+
+    def store(self, store: str) -> Json:
+        members = [self.look(*key) for key in list(self.members) if key[0] == store]
+        states = [member["status"] for member in members]
+        counts = {state: states.count(state) for state in ("in_progress", "completed", "failed", "cancelled")}
+        return self.stores[store] | {"file_counts": counts | {"total": len(states)}}
+
+
+def citation(marker: int = 1, **changed: Any) -> Json:
+    """A citation of 劳动法 article 44."""
+    return {
+        "marker": marker,
+        "file_id": "file-law",
+        "filename": "中华人民共和国劳动法.txt",
+        "page": None,
+        "law": "中华人民共和国劳动法",
+        "article": "第四十四条",
+        "version": "2018-12-29",
+        "quote": QUOTE,
+        "start": 50,
+        "end": 50 + len(QUOTE),
+        "score": 0.83,
+        "verified": True,
+        "note": None,
+    } | changed
+
+
+class FakeGateway:
+    """Starts at construction; `stop` and `start` kill it and bring it back on the same port.
+
+    `replies` are by model, and by `my-documents` for a request with `file_search`; `broken` are errors (502) by path.
+    """
+
+    def __init__(self, keys: dict[str, str] | None = None) -> None:
+        self._keys = keys or {"sk-praxis-test": "office"}
+        self._ids = itertools.count(1)
+        self.port = free_port()
+        self.reset()
+        self.start()
+
+    def reset(self) -> None:
+        """Forget everything that a test did."""
+        self.keys = dict(self._keys)
+        self.models: list[Json] = [
+            _model("qwen2.5-0.5b", "praxis"),
+            _model("medical", "praxis", "qwen2.5-0.5b"),
+            _model("labour-law", "praxis-assistant"),
+            _model("multilingual-e5-small", "praxis-embedding"),
+        ]
+        self.replies: dict[str, Reply] = {}
+        self.passages: dict[str, tuple[str, str]] = {"file-law": (ARTICLE, QUOTE)}
+        self.broken: dict[str, Json] = {}
+        self.chats: list[Chat] = []
+        self.tenants: dict[str, Tenant] = {}
+        self.requests: list[str] = []
+        self.limit = 1_000_000  # bytes of an upload
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        config = uvicorn.Config(
+            self._app(),
+            "127.0.0.1",
+            self.port,
+            log_level="error",
+            timeout_graceful_shutdown=0,
+            lifespan="off",
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            self._thread.join(0.01)
+            if not self._thread.is_alive():
+                raise RuntimeError(f"port {self.port} is taken")
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+
+    def chat_of(self, model: str) -> Chat:
+        """The latest chat that asked `model`."""
+        return next(chat for chat in reversed(self.chats) if chat.model == model)
+
+    def _app(self) -> Starlette:
+        file, store = "/v1/files/{file}", "/v1/vector_stores/{store}"
+        return Starlette(
+            routes=[
+                Route("/healthz", lambda _: JSONResponse({"status": "ok"})),
+                Route("/v1/models", self._keyed(self._list_models)),
+                Route("/v1/chat/completions", self._keyed(self._chat), methods=["POST"]),
+                Route("/v1/files", self._keyed(self._files), methods=["GET", "POST"]),
+                Route(f"{file}/passage", self._passage),
+                Route(file, self._keyed(self._delete_file), methods=["DELETE"]),
+                Route("/v1/vector_stores", self._keyed(self._stores), methods=["GET", "POST"]),
+                Route(store, self._keyed(self._delete_store), methods=["DELETE"]),
+                Route(f"{store}/files", self._keyed(self._members), methods=["GET", "POST"]),
+                Route(f"{store}/files/{{file}}", self._keyed(self._member)),
+            ]
+        )
+
+    def _keyed(self, serve: Callable[[Request, Tenant], Any]) -> Callable[[Request], Any]:
+        async def endpoint(request: Request) -> Response:
+            self.requests.append(f"{request.method} {request.url}")
+            tenant = self.keys.get(request.headers.get("authorization", "").removeprefix("Bearer "))
+            if tenant is None:
+                return _failure(
+                    401,
+                    "authentication_error",
+                    "The API key is not known. Create one with `praxis keys create`.",
+                )
+            request.state.tenant = tenant
+            if request.url.path in self.broken:
+                return JSONResponse({"error": self.broken[request.url.path]}, 502)
+            try:
+                reply: Response = await serve(request, self.tenants.setdefault(tenant, Tenant()))
+            except KeyError as missing:
+                return _failure(404, "not_found_error", f"There is no {missing}.")
+            return reply
+
+        return endpoint
+
+    async def _list_models(self, request: Request, tenant: Tenant) -> Response:
+        return JSONResponse({"object": "list", "data": self.models})
+
+    async def _files(self, request: Request, tenant: Tenant) -> Response:
+        if request.method == "GET":
+            return _page(list(tenant.files.values()), request)
+        async with request.form() as form:
+            upload, purpose = form["file"], form["purpose"]
+            assert not isinstance(upload, str)
+            content = await upload.read()
+        if len(content) > self.limit:
+            return _failure(
+                413, "request_too_large", f"`{upload.filename}` is larger than {self.limit} bytes."
+            )
+        file = self._id("file")
+        tenant.contents[file] = content
+        tenant.files[file] = {
+            "id": file,
+            "object": "file",
+            "bytes": len(content),
+            "created_at": int(time.time()),
+            "filename": upload.filename,
+            "purpose": purpose,
+            "status": "processed",
+        }
+        return JSONResponse(tenant.files[file])
+
+    async def _delete_file(self, request: Request, tenant: Tenant) -> Response:
+        file = request.path_params["file"]
+        del tenant.files[file]
+        tenant.members = {key: member for key, member in tenant.members.items() if key[1] != file}
+        return JSONResponse({"id": file, "object": "file", "deleted": True})
+
+    async def _stores(self, request: Request, tenant: Tenant) -> Response:
+        if request.method == "GET":
+            return _page([tenant.store(store) for store in reversed(tenant.stores)], request)
+        store = self._id("vs")
+        name = (await request.json()).get("name", "")
+        tenant.stores[store] = {
+            "id": store,
+            "object": "vector_store",
+            "created_at": int(time.time()),
+            "name": name,
+        }
+        return JSONResponse(tenant.store(store))
+
+    async def _delete_store(self, request: Request, tenant: Tenant) -> Response:
+        store = request.path_params["store"]
+        del tenant.stores[store]
+        return JSONResponse({"id": store, "object": "vector_store.deleted", "deleted": True})
+
+    async def _members(self, request: Request, tenant: Tenant) -> Response:
+        store = request.path_params["store"]
+        if request.method == "POST":
+            return JSONResponse(tenant.attach(store, (await request.json())["file_id"]))
+        return _page([tenant.look(*key) for key in reversed(tenant.members) if key[0] == store], request)
+
+    async def _member(self, request: Request, tenant: Tenant) -> Response:
+        return JSONResponse(tenant.look(request.path_params["store"], request.path_params["file"]))
+
+    async def _passage(self, request: Request) -> Response:
+        if request.query_params.get("signature") != "valid":
+            return HTMLResponse("<h1>403</h1>", 403)
+        text, words = self.passages[request.path_params["file"]]
+        body = escape(text).replace(escape(words), f"<mark>{escape(words)}</mark>")
+        return HTMLResponse(
+            f"<!doctype html><title>原文</title><h1>劳动法</h1><article>{body}</article><footer>Praxis</footer>"
+        )
+
+    async def _chat(self, request: Request, tenant: Tenant) -> Response:
+        body = await request.json()
+        chat = Chat(body["model"], body, request.state.tenant)
+        self.chats.append(chat)
+        grounded = bool(body.get("tools")) or body["model"] == "labour-law"
+        reply = self.replies.get("my-documents" if body.get("tools") else body["model"], Reply())
+        if reply.status != 200:
+            return JSONResponse({"error": reply.error}, reply.status)
+        return StreamingResponse(self._stream(chat, reply, grounded), media_type="text/event-stream")
+
+    async def _stream(self, chat: Chat, reply: Reply, grounded: bool) -> AsyncIterator[str]:
+        try:
+            yield _event({"role": "assistant", "content": ""})
+            for thought in reply.thinking:
+                yield _event({"reasoning": thought})
+            for number, piece in enumerate(reply.pieces):
+                if number == reply.break_after:
+                    yield f"data: {json.dumps({'error': reply.error})}\n\n" if reply.error else ""
+                    return
+                chat.sent.append(time.monotonic())
+                yield _event({"content": piece})
+                chat.begun.set()
+                if number == 0:
+                    await self._hold(reply)
+            if grounded:
+                yield _event(self._evidence(reply))
+            yield _event({}, reply.finish)
+            usage = {
+                "prompt_tokens": 20,
+                "completion_tokens": len(reply.pieces),
+                "total_tokens": 20 + len(reply.pieces),
+            }
+            yield f"data: {json.dumps({'choices': [], 'usage': usage})}\n\ndata: [DONE]\n\n"
+            chat.ended = True
+        except asyncio.CancelledError:
+            chat.cancelled = True
+            raise
+
+    async def _hold(self, reply: Reply) -> None:
+        """Wait for the test, and for the streams to `meet`: two sides that meet have both begun before either ends."""
+        if reply.stall:
+            await _until(reply.stall.is_set)
+        for model in reply.meet:
+            await _until(partial(self._has_begun, model))
+
+    def _has_begun(self, model: str) -> bool:
+        return any(chat.model == model and chat.begun.is_set() for chat in self.chats)
+
+    def _evidence(self, reply: Reply) -> Json:
+        links = [
+            f"{self.url}/v1/files/{quote(item['file_id'])}/passage?start={item['start']}&end={item['end']}&signature=valid"
+            for item in reply.citations
+        ]
+        annotations = [
+            {
+                "type": "url_citation",
+                "url_citation": {"start_index": 0, "end_index": 3, "title": "", "url": link},
+            }
+            for link in links
+        ]
+        evidence: Json = {"citations": list(reply.citations), "annotations": annotations}
+        return evidence | ({"unverified": list(reply.unverified)} if reply.unverified else {})
+
+    def _id(self, kind: str) -> str:
+        return f"{kind}-{next(self._ids)}"
+
+
+@contextmanager
+def running(keys: dict[str, str] | None = None) -> Iterator[FakeGateway]:
+    gateway = FakeGateway(keys)
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 (what is waited for happens in the test's thread)
+        await asyncio.sleep(0.02)
+
+
+def _model(name: str, owner: str, parent: str | None = None) -> Json:
+    return {"id": name, "object": "model", "created": 1760000000, "owned_by": owner} | (
+        {"parent": parent} if parent else {}
+    )
+
+
+def _page(items: list[Json], request: Request) -> Response:
+    """A page of a cursor-paged list."""
+    after, limit = request.query_params.get("after"), int(request.query_params.get("limit", "20"))
+    ids = [item["id"] for item in items]
+    items = items[ids.index(after) + 1 :] if after else items
+    more, items = len(items) > limit, items[:limit]
+    ends = (
+        {"first_id": items[0]["id"], "last_id": items[-1]["id"]}
+        if items
+        else {"first_id": None, "last_id": None}
+    )
+    return JSONResponse({"object": "list", "data": items, "has_more": more} | ends)
+
+
+def _failure(status: int, kind: str, message: str) -> Response:
+    return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": None}}, status)
+
+
+def _event(delta: Json, finish: str | None = None) -> str:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    event = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": [choice],
+    }
+    return f"data: {json.dumps(event, ensure_ascii=False)}\n\n"

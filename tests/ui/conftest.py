@@ -1,0 +1,41 @@
+"""One gateway of straw, one UI process and one browser for the room; every test begins with a clean gateway."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser import chromium, page_of, pages
+from tests.fakes.gateway import FakeGateway, running
+
+KEYS = {"sk-praxis-test": "office", "sk-praxis-other": "clinic"}
+
+
+@pytest.fixture(scope="session")
+def shared_gateway() -> Iterator[FakeGateway]:
+    with running(KEYS) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(shared_gateway: FakeGateway) -> FakeGateway:
+    shared_gateway.reset()
+    return shared_gateway
+
+
+@pytest.fixture(scope="session")
+def ui_url(shared_gateway: FakeGateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pages(shared_gateway.url, tmp_path_factory.mktemp("ui") / "ui.log") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with page_of(browser) as page:
+        yield page

@@ -1,0 +1,274 @@
+"""The pages in a real browser, served by `python -m ui`."""
+
+import re
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+
+from tests.browser import ask, page_of, sign_in, upload
+from tests.fakes import gateway as fake
+from tests.fakes.gateway import QUOTE, FakeGateway, citation
+from tests.processes import eventually
+
+pytestmark = pytest.mark.browser
+KEY, OTHER = "sk-praxis-test", "sk-praxis-other"
+RAW, ASSISTANT = "qwen2.5-0.5b", "labour-law"
+
+
+def side(page: Page, kind: str) -> object:
+    return page.locator(f"[class*=st-key-answer-{kind}]").last
+
+
+def open_documents(page: Page) -> None:
+    page.get_by_test_id("stTopNavLink").filter(has_text="文档").click()
+    expect(page.get_by_role("heading", name="知识库")).to_be_visible()
+
+
+def create_store(page: Page, name: str) -> None:
+    page.get_by_label("新建知识库").fill(name)
+    page.get_by_role("button", name="新建").click()
+    expect(page.get_by_role("heading", name="上传文档")).to_be_visible()
+
+
+def test_a_wrong_key_is_refused_and_a_right_one_let_in(gateway: FakeGateway, ui_url: str, page: Page) -> None:
+    page.goto(ui_url)
+    page.get_by_label("访问密钥").fill("sk-praxis-wrong")
+    page.get_by_role("button", name="登录", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text("密钥不正确或已失效，请检查后重新输入。")
+    sign_in(page, ui_url, KEY)
+    expect(page.get_by_text("同一个问题，两种回答，一目了然")).to_be_visible()
+
+
+def test_both_columns_stream_at_once(gateway: FakeGateway, ui_url: str, page: Page) -> None:
+    """Neither stream ends before the other has begun, and both are on the page while both are open."""
+    hold = threading.Event()
+    gateway.replies[ASSISTANT] = fake.Reply(
+        ["依据条文，", "应当支付[1]。"], citations=[citation()], meet=[RAW], stall=hold
+    )
+    gateway.replies[RAW] = fake.Reply(["凭我所知，", "看情况。"], meet=[ASSISTANT], stall=hold)
+    sign_in(page, ui_url, KEY)
+    ask(page, "加班费怎么算？")
+    try:
+        expect(page.get_by_text("依据条文，")).to_be_visible()
+        expect(page.get_by_text("凭我所知，")).to_be_visible()
+        expect(page.get_by_text("正在回答")).to_have_count(2)
+    finally:
+        hold.set()
+    expect(page.get_by_text("凭我所知，看情况。")).to_be_visible()
+    expect(page.get_by_text("引用出处（1）")).to_be_visible()
+    grounded, raw = gateway.chat_of(ASSISTANT).sent, gateway.chat_of(RAW).sent
+    assert max(grounded[0], raw[0]) < min(grounded[-1], raw[-1])
+
+
+def test_a_marker_opens_the_article_with_the_quoted_words(
+    gateway: FakeGateway, ui_url: str, page: Page
+) -> None:
+    gateway.replies[ASSISTANT] = fake.Reply(["应当支付[1]。"], citations=[citation(page=3)])
+    sign_in(page, ui_url, KEY)
+    ask(page, "加班费怎么算？")
+    source = page.locator("details", has_text="《中华人民共和国劳动法》第四十四条")
+    expect(source).to_be_visible()
+    article = source.locator(".px-article")
+    expect(article).to_be_hidden()
+    page.get_by_role("link", name="[1]").click()
+    expect(article).to_be_visible()
+    expect(article).to_contain_text("休息日安排劳动者工作又不能安排补休的")
+    expect(article.locator("mark")).to_have_text(QUOTE)
+    for fact in ("第 3 页", "2018-12-29 版本", "已核对"):
+        expect(source).to_contain_text(fact)
+    with page.context.expect_page() as opened:
+        source.get_by_role("link", name="打开原文").click()
+    expect(opened.value.locator("mark")).to_have_text(QUOTE)
+
+
+def test_a_stalled_side_holds_up_nothing_and_survives_a_switch_of_language(
+    gateway: FakeGateway, ui_url: str, page: Page
+) -> None:
+    hold = threading.Event()
+    gateway.replies[RAW] = fake.Reply(["凭我所知，", "看情况。"], stall=hold)
+    gateway.replies[ASSISTANT] = fake.Reply(["应当支付[1]。"], citations=[citation()])
+    sign_in(page, ui_url, KEY)
+    ask(page, "加班费怎么算？")
+    try:
+        expect(page.get_by_text("引用出处（1）")).to_be_visible()
+        expect(page.get_by_text("凭我所知，")).to_be_visible()
+        page.get_by_role("button", name="English").click()
+        expect(page.get_by_text("Sources (1)")).to_be_visible()
+        expect(page.get_by_text("Answering")).to_be_visible()
+    finally:
+        hold.set()
+    expect(page.get_by_text("凭我所知，看情况。")).to_be_visible()
+    expect(page.get_by_text("Answering")).to_have_count(0)
+
+
+def test_stop_keeps_what_came(gateway: FakeGateway, ui_url: str, page: Page) -> None:
+    gateway.replies[RAW] = fake.Reply(["前半", "后半"], stall=threading.Event())
+    sign_in(page, ui_url, KEY)
+    ask(page, "问？")
+    expect(page.get_by_text("前半")).to_be_visible()
+    page.get_by_role("button", name="停止生成").click()
+    expect(page.get_by_text("已停止，回答不完整")).to_be_visible()
+    expect(page.get_by_text("前半")).to_be_visible()
+    expect(page.get_by_role("button", name="停止生成")).to_have_count(0)
+    eventually(lambda: gateway.chat_of(RAW).cancelled, "the gateway hears of it")
+
+
+def test_files_are_loaded_or_say_why_not_and_are_deleted(
+    gateway: FakeGateway, ui_url: str, page: Page, tmp_path: Path
+) -> None:
+    files = {"劳动法.txt": "第一条".encode("gb18030"), "空白.md": b"", "程序.pdf": b"MZ\x90"}
+    paths = [tmp_path / name for name in files]
+    for path in paths:
+        path.write_bytes(files[path.name])
+    sign_in(page, ui_url, KEY)
+    open_documents(page)
+    create_store(page, "案卷")
+    upload(page, *paths)
+    rows = page.locator(".px-upload")
+    expect(rows.filter(has_text="劳动法.txt")).to_contain_text("✅ 文档已加载并索引！")
+    expect(rows.filter(has_text="空白.md")).to_contain_text('❌ 未能加载："空白.md" is empty')
+    expect(rows.filter(has_text="程序.pdf")).to_contain_text('❌ 未能加载："程序.pdf" is not a PDF')
+    expect(page.get_by_text("已有文档（3）")).to_be_visible()
+    assert sorted(content for content in gateway.tenants["office"].contents.values()) == sorted(
+        files.values()
+    )
+
+    table = page.locator(".st-key-documents")
+    table.get_by_role("button", name="删除").last.click()
+    expect(page.get_by_role("dialog")).to_contain_text("确定删除“劳动法.txt”吗？")
+    page.locator(".st-key-confirm-delete button").click()
+    expect(page.get_by_text("已有文档（2）")).to_be_visible()
+    assert "劳动法.txt" not in [file["filename"] for file in gateway.tenants["office"].files.values()]
+
+
+def test_an_uploaded_document_answers_at_once(
+    gateway: FakeGateway, ui_url: str, page: Page, tmp_path: Path
+) -> None:
+    gateway.replies["my-documents"] = fake.Reply(["案卷说[1]。"], citations=[citation()])
+    case = tmp_path / "案卷.txt"
+    case.write_text("第一条")
+    sign_in(page, ui_url, KEY)
+    open_documents(page)
+    create_store(page, "案卷")
+    upload(page, case)
+    expect(page.get_by_text("✅ 文档已加载并索引！")).to_be_visible()
+    page.get_by_test_id("stTopNavLink").filter(has_text="提问与对比").click()
+    page.get_by_test_id("stSelectbox").first.click()
+    page.get_by_role("option", name="我的文档").click()
+    expect(page.get_by_test_id("stMultiSelect")).to_contain_text("案卷")
+    ask(page, "案卷怎么说？")
+    expect(page.get_by_text("案卷说")).to_be_visible()
+    expect(page.get_by_text("引用出处（1）")).to_be_visible()
+
+
+def test_english_is_one_switch_away(gateway: FakeGateway, ui_url: str, page: Page) -> None:
+    page.goto(ui_url)
+    page.get_by_role("button", name="English").click()
+    page.get_by_label("Access key").fill(KEY)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("One question, two answers, side by side")).to_be_visible()
+    body = page.locator("body").inner_text()
+    assert re.findall("[一-鿿]+", body) == ["中文"]
+
+
+def test_the_gateway_goes_and_comes_back(gateway: FakeGateway, ui_url: str, page: Page) -> None:
+    sign_in(page, ui_url, KEY)
+    ask(page, "第一问？")
+    expect(page.get_by_text("好的。")).to_have_count(2)
+    gateway.stop()
+    try:
+        ask(page, "第二问？")
+        expect(page.get_by_text("网关暂时无法连接。")).to_be_visible()
+        expect(page.get_by_text("无法连接网关，请确认服务已启动后重试。")).to_have_count(2)
+        expect(page.get_by_text("好的。")).to_have_count(2)
+    finally:
+        gateway.start()
+    expect(page.get_by_text("网关暂时无法连接。")).to_have_count(0)
+    ask(page, "第三问？")
+    expect(page.get_by_text("好的。")).to_have_count(4)
+
+
+def test_signing_out_leaves_nothing_and_another_user_sees_nothing(
+    gateway: FakeGateway, ui_url: str, page: Page, browser: Browser
+) -> None:
+    sign_in(page, ui_url, KEY)
+    ask(page, "甲的秘密问题")
+    expect(page.get_by_text("好的。")).to_have_count(2)
+    open_documents(page)
+    create_store(page, "甲的案卷")
+    with page_of(browser) as other:
+        sign_in(other, ui_url, OTHER)
+        expect(other.get_by_text("甲的秘密问题")).to_have_count(0)
+        open_documents(other)
+        expect(other.get_by_text("还没有知识库。")).to_be_visible()
+        expect(other.get_by_text("甲的案卷")).to_have_count(0)
+    page.get_by_role("button", name="退出登录").click()
+    expect(page.get_by_label("访问密钥")).to_be_visible()
+    expect(page.get_by_label("访问密钥")).to_have_value("")
+    expect(page.get_by_text("甲的案卷")).to_have_count(0)
+    sign_in(page, ui_url, KEY)
+    expect(page.get_by_text("甲的秘密问题")).to_have_count(0)
+
+
+def test_hostile_text_stays_text_and_the_key_stays_hidden(
+    gateway: FakeGateway, ui_url: str, page: Page
+) -> None:
+    hostile = (
+        '<img src="https://evil.example/a.png" onerror="window.broken = 1"><script>window.broken = 1</script>'
+    )
+    gateway.replies[RAW] = fake.Reply([hostile, " ![图](https://evil.example/b.png)"])
+    gateway.replies[ASSISTANT] = fake.Reply(
+        [f"{hostile}[1]"], citations=[citation(law=hostile, filename=hostile)]
+    )
+    asked: list[str] = []
+    complaints: list[ConsoleMessage] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message) if message.type == "error" else None)
+    sign_in(page, ui_url, KEY)
+    ask(page, hostile)
+    expect(page.get_by_text("引用出处（1）")).to_be_visible()
+    expect(page.get_by_text("</script>")).not_to_have_count(0)
+    assert page.evaluate("window.broken") is None
+    assert [url for url in asked if not url.startswith((ui_url, "data:", "blob:"))] == []
+    assert [message.text for message in complaints] == []
+    assert KEY not in page.content()
+    assert not any(KEY in url for url in [page.url, *asked])
+    assert not any(KEY in request for request in gateway.requests)
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_nothing_is_wider_than_the_window(
+    gateway: FakeGateway, ui_url: str, browser: Browser, width: int
+) -> None:
+    long = "劳动合同" * 60
+    gateway.replies[RAW] = fake.Reply([f"{long}https://example.org/{'a' * 300}\n\n```\n{'b' * 400}\n```"])
+    gateway.replies[ASSISTANT] = fake.Reply(
+        [f"{long}[1]"], citations=[citation(filename=f"{long}.txt", law=long)]
+    )
+    with page_of(browser, width, 900) as page:
+        sign_in(page, ui_url, KEY)
+        ask(page, long)
+        expect(page.get_by_text("引用出处（1）")).to_be_visible()
+        page.locator("details summary").click()
+        columns = page.locator("[class*=st-key-answer-]")
+        boxes = [box for column in columns.all() if (box := column.bounding_box())]
+        assert len(boxes) == 2
+        assert abs(boxes[0]["width"] - boxes[1]["width"]) < 2
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_pages_are_closed_to_others(ui_url: str) -> None:
+    headers = httpx.get(ui_url).headers
+    assert "img-src 'self' data: blob:" in headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["referrer-policy"] == "no-referrer"
+    assert (
+        "access-control-allow-origin"
+        not in httpx.get(ui_url, headers={"origin": "https://evil.example"}).headers
+    )
+    upload_path = f"{ui_url}/_stcore/upload_file/session/file"
+    assert httpx.put(upload_path, files={"file": b"x"}).status_code == 403
