@@ -48,6 +48,8 @@ class Seen:
     at: float = field(default_factory=time.monotonic)
     sent: int = 0
     "bytes handed to the socket so far, head included"
+    parts: list[bytes] = field(default_factory=list)
+    "the body that was set out to be sent, in its parts"
     answered: bool = False
     left: float | None = None
     "when the client was seen to have gone before the answer ended, on the monotonic clock"
@@ -200,10 +202,13 @@ class Engine:
 
     async def _shutdown(self) -> None:
         await self._close()
+        # Every connection ends by itself once it is lost.
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        if others:
+            await asyncio.wait(others, timeout=5)
+        # The loop closes an aborted transport in a later turn.
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def _serve(self, stream: _Stream) -> None:
         self.connections += 1
@@ -284,6 +289,7 @@ class Engine:
             head = b""
         await asyncio.sleep(fault.pause)
         parts = fault.edit(answer.parts) if fault.edit else answer.parts
+        request.parts = parts
         for number, part in enumerate(parts):
             if number and fault.gap:
                 await asyncio.sleep(fault.gap)
