@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import uvloop
 
 from gateway.app import Gateway, create_app
 from praxis import log
-from praxis.errors import ConfigError
+from praxis.errors import ConfigError, PraxisError
 
 DRAIN_POLL_SECONDS = 0.05
 
@@ -32,11 +33,10 @@ class Server(uvicorn.Server):
 async def serve(config: Path, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT, then let what is in flight end within `server.drain` seconds."""
     gateway = create_app(config, host)
+    listener = _listen(host, port)
     server = Server(
         uvicorn.Config(
             gateway,
-            host=host,
-            port=port,
             http="httptools",
             loop="none",
             lifespan="on",
@@ -63,10 +63,21 @@ async def serve(config: Path, host: str, port: int) -> None:
     drain = loop.create_task(_drain(gateway, server, stop))
     # Everything made so far lives as long as the process: keep the collector from walking it again and again.
     gc.freeze()
-    await server.serve()
+    await server.serve(sockets=[listener])
     drain.cancel()
-    if not server.started:
-        raise SystemExit(1)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The listening socket. Raises PraxisError when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise PraxisError(
+            f"The gateway cannot listen on `{host}:{port}` ({reason}); stop what listens there, or choose another "
+            "port with `--port`."
+        ) from None
 
 
 async def _reload(gateway: Gateway) -> None:
@@ -100,6 +111,9 @@ def main() -> None:
     except ConfigError as error:
         sys.stderr.write(error.message + "\n")
         raise SystemExit(2) from None
+    except PraxisError as error:
+        sys.stderr.write(error.message + "\n")
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":
