@@ -213,3 +213,62 @@ def _how_to_finish(folder: Path) -> str:
 
 def _runs_folder() -> Path:
     return Path(os.environ.get("PRAXIS_HOME") or ".praxis") / "runs"
+
+
+@bench.command("gateway")
+def bench_gateway(
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of one measurement.")] = 2.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, of which the medians are shown.")] = 5,
+    clients: Annotated[str, typer.Option(help="Numbers of clients at once, with commas.")] = "1,32,256",
+    file: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file too.")] = None,
+) -> None:
+    """Measure what the gateway adds: fake engines directly and through it, interleaved, JSON and SSE."""
+    from bench.load.gateway import Settings, failed, measure, notes, table
+    from bench.progress import bar
+
+    settings = Settings(seconds, rounds, _numbers(clients))
+    with bar(settings.measurements) as report:
+        result = measure(settings, report)
+    typer.echo(render(table(result), Format.table))
+    for note in notes(result):
+        typer.echo(note)
+    if file is not None:
+        _write(file, result)
+    if failed(result):
+        raise PraxisError("Requests through the gateway failed; the column `errors` says how.")
+
+
+@bench.command("compare")
+def bench_compare(
+    before: Annotated[Path, typer.Argument(help="An earlier result.")],
+    after: Annotated[Path, typer.Argument(help="A later one.")],
+    tolerance: Annotated[float, typer.Option(min=0, help="Share by which a figure may be worse.")] = 0.05,
+    form: FormatOption = Format.table,
+) -> None:
+    """Compare two results of `praxis bench gateway --json`; exit 1 on a regression beyond noise."""
+    from bench.load.compare import compare, read
+
+    changes = compare(read(before), read(after), tolerance=tolerance)
+    typer.echo(render([each.row() for each in changes], form))
+    worse = [f"{each.load}: {each.figure}" for each in changes if each.worse]
+    if worse:
+        raise PraxisError(f"Worse beyond noise: {'; '.join(worse)}.")
+
+
+def _write(file: Path, result: dict[str, Any]) -> None:
+    try:
+        file.write_text(json.dumps(result, indent=1) + "\n")
+    except OSError as error:
+        raise PraxisError(f"`--json {file}` cannot be written: {error.strerror}.") from None
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise typer.BadParameter(
+            f"`--clients {text}` is no list of numbers from 1; give one such as 1,32,256."
+        )
+    return numbers
