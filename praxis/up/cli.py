@@ -48,6 +48,8 @@ def up(
 
     progress = Progress()
     loaded = load(config)
+    # Every process, and a configuration made from this one, keeps what it makes in the same place.
+    os.environ["PRAXIS_HOME"] = str(loaded.home)
     try:
         with _signals(), alone(loaded.home / "run", progress) as lock:
             if model and model not in [each.launch.model for each in loaded.backends.values() if each.launch]:

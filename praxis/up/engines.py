@@ -7,13 +7,13 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from praxis.config import Config
+from praxis.config import Backend, Config
 from praxis.errors import PraxisError
 from praxis.up.environment import Environment
 from praxis.up.progress import Progress, Report
@@ -108,14 +108,19 @@ def planned(config: Config, report: Report) -> list[Engine]:
         if not served:
             raise PraxisError(f"`backends.{name}` is launched but no model in `models` uses it; add one.")
         model, local = resolve_model(backend.launch.model, config, report)
-        for number, url in enumerate(backend.replicas, 1):
+        for process, url in replicas(name, backend):
             if urlsplit(url).hostname not in LOOPBACK:
                 raise PraxisError(
                     f"`backends.{name}.launch`: `{url}` is not on this machine; launch engines on 127.0.0.1 only."
                 )
-            process = f"engine-{name}" if len(backend.replicas) == 1 else f"engine-{name}-{number}"
             engines.append(Engine(process, name, url, model, local, served, backend.launch.flags))
     return engines
+
+
+def replicas(name: str, backend: Backend) -> Iterator[tuple[str, str]]:
+    """The process name and the URL of each engine that backend `name` launches."""
+    for number, url in enumerate(backend.replicas, 1):
+        yield f"engine-{name}" + (f"-{number}" if len(backend.replicas) > 1 else ""), url
 
 
 def resolve_model(model: str, config: Config, report: Report) -> tuple[str, bool]:

@@ -116,6 +116,11 @@ class Environment:
             raise PraxisError(f"{_reason(self.log)} The whole of it is in `{self.log}`.")
 
 
+_PACKAGE = re.compile(
+    r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)|Processing \S*?([\w.]+)-[\w.+!]+-\S+\.whl"
+)
+
+
 class _PipProgress:
     """Turns pip's lines into how many packages of how many are there."""
 
@@ -127,16 +132,17 @@ class _PipProgress:
         self._megabytes = 0.0
 
     def line(self, text: str) -> None:
-        if match := re.match(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)", text):
-            self._seen.add(_canonical(match[1]))
-        if match := re.search(r"Downloading (\S+) \(([\d.]+) (kB|MB|GB)\)", text):
-            self._megabytes += float(match[2]) * {"kB": 0.001, "MB": 1.0, "GB": 1000.0}[match[3]]
-            if match[3] != "kB":
-                self._say(f"downloading {match[1].split('-')[0]} ({match[2]} {match[3]})")
-                return
+        package = _PACKAGE.match(text)
+        if package:
+            self._seen.add(_canonical(package[1] or package[2]))
+        if download := re.search(r"Downloading (\S+) \(([\d.]+) (kB|MB|GB)\)", text):
+            name, size, unit = download.groups()
+            self._megabytes += float(size) * {"kB": 0.001, "MB": 1.0, "GB": 1000.0}[unit]
+            if unit != "kB":
+                self._say(f"downloading {name.split('-')[0]} ({size} {unit})")
         if text.startswith("Installing collected packages"):
             self._say(f"installing {text.count(',') + 1} packages ({self._megabytes:.0f} MB downloaded)")
-        elif text.startswith(("Collecting", "Requirement")):
+        elif package:
             self._say("gathering packages")
 
     def _say(self, text: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -30,8 +31,15 @@ from praxis.up.supervisor import Program, Supervisor
 _HOPELESS = 3
 """A process that dies this often before everything was ready once is not going to come up."""
 
+_UNFILLED = 20
+"""Seconds after which an assistant whose knowledge base is still missing no longer holds up the rest."""
+
 _POLL = 0.3
 """Seconds between two looks at the processes."""
+
+
+class NotComingUp(PraxisError):
+    """A process dies again and again before everything was ready once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ def listeners(config: Config, host: str, port: int, ui_port: int) -> Listeners:
     """The addresses that `config` and the command's options give."""
     rag = urlsplit(config.rag.url)
     replicas = {
-        f"{name} {number}": Address(
+        process: Address(
             f"engine `{name}`",
             urlsplit(url).hostname or "127.0.0.1",
             urlsplit(url).port or 80,
@@ -61,7 +69,7 @@ def listeners(config: Config, host: str, port: int, ui_port: int) -> Listeners:
         )
         for name, backend in config.backends.items()
         if backend.launch
-        for number, url in enumerate(backend.replicas)
+        for process, url in engines.replicas(name, backend)
     }
     return Listeners(
         gateway=Address("gateway", host, port, "`--port`"),
@@ -159,7 +167,7 @@ class Stack:
         for death in self._supervisor.deaths():
             self._progress.say(f"✗ {death}")
             if not self._ready and death.count >= _HOPELESS:
-                raise PraxisError(
+                raise NotComingUp(
                     f"`{death.name}` died {death.count} times before it was ready; mend what its log says "
                     f"({death.log}) and run the same command again."
                 )
@@ -174,14 +182,15 @@ class Stack:
     def fill_samples(self, samples: Samples) -> None:
         """Put the samples into their knowledge base; a failure is told and does not keep the rest from coming up."""
         with self._progress.step("Documents (rag)") as report:
-            self._await(self._at.rag.url if self._at.rag else self._config.rag.url, "/readyz", report)
+            self._await("rag", self._config.rag.url, "/readyz", report)
         if not samples.needed():
             return
         try:
             with self._progress.step(f"Sample knowledge base `{KNOWLEDGE}`") as report:
                 samples.fill(report, self.check)
+        except NotComingUp:
+            raise
         except (PraxisError, httpx.HTTPError) as error:
-            self.check()
             self._progress.say(f"  {error}\n  Everything else goes on; the next `praxis up` tries again.")
 
     def start_gateway(self) -> None:
@@ -189,13 +198,18 @@ class Stack:
 
     def await_ready(self) -> None:
         """Wait until the engines, the gateway and the UI answer."""
-        for each in self._at.engines.values():
-            with self._progress.step(f"Engine {each.process.removeprefix('engine ')}") as report:
-                self._await(each.url, "/health", report)
+        for name, each in self._at.engines.items():
+            with self._progress.step(f"Engine at {each.url}") as report:
+                self._await(name, each.url, "/health", report)
         with self._progress.step("Gateway") as report:
-            self._await(self._at.gateway.url, "/readyz", report)
+            self._await("gateway", self._at.gateway.url, "/healthz", report)
+            unfilled = self._await_gateway(report)
+        if unfilled:
+            self._progress.say(
+                f"  Not ready: {', '.join(unfilled)}; fill what it answers from (`praxis knowledge`)."
+            )
         with self._progress.step("UI") as report:
-            self._await(self._at.ui.url, "/_stcore/health", report)
+            self._await("ui", self._at.ui.url, "/_stcore/health", report)
         self._ready = True
 
     def announce(self, file: Path) -> None:
@@ -211,29 +225,57 @@ class Stack:
         partial.write_text(json.dumps(facts, indent=1) + "\n")
         partial.replace(file)
 
-    def _await(self, root: str, path: str, report: Report) -> None:
-        while not self._answers(root + path, report):
+    def _await(self, name: str, root: str, path: str, report: Report) -> None:
+        while not self._answers(name, root + path, report):
             self.check()
             time.sleep(_POLL)
 
-    def _answers(self, url: str, report: Report) -> bool:
+    def _await_gateway(self, report: Report) -> list[str]:
+        """Wait until the gateway is ready, or until only assistants without knowledge are missing: return those."""
+        patience = time.monotonic() + _UNFILLED
+        while not self._answers("gateway", f"{self._at.gateway.url}/readyz", report):
+            self.check()
+            waiting = self._waiting_for()
+            if not waiting or not all(each.startswith("assistant ") for each in waiting):
+                patience = time.monotonic() + _UNFILLED
+            elif time.monotonic() > patience:
+                return waiting
+            time.sleep(_POLL)
+        return []
+
+    def _waiting_for(self) -> list[str]:
+        try:
+            waiting: Any = self._client.get(f"{self._at.gateway.url}/readyz").json().get("waiting_for")
+        except (httpx.HTTPError, ValueError):
+            return []
+        return list(waiting or [])
+
+    def _answers(self, name: str, url: str, report: Report) -> bool:
         try:
             response = self._client.get(url)
         except httpx.HTTPError:
-            report("starting")
+            report(_last_words(self._supervisor.tail(name, 1)))
             return False
         if response.status_code != 200:
             report(_why(response))
         return response.status_code == 200
 
 
+def _last_words(line: str) -> str:
+    """The message of a log's last line: what a process that does not answer yet is doing."""
+    line = re.sub(r"^\(.*?\) (\w+ [\d:. -]+ \[.*?\] )?", "", line.strip())
+    try:
+        message: Any = json.loads(line)["message"]
+    except (ValueError, KeyError, TypeError):
+        message = line
+    return " ".join(str(message).split())[:80]
+
+
 def _why(response: httpx.Response) -> str:
+    """What /readyz gives as the reason that a process is not ready."""
     try:
         body: Any = response.json()
     except ValueError:
         return "starting"
-    if not isinstance(body, dict):
-        return "starting"
-    error = body.get("error")
-    reason = error.get("message") if isinstance(error, dict) else body.get("reason") or body.get("status")
-    return str(reason or "starting")
+    waiting = body.get("waiting_for") or body.get("reason") or body.get("status") or "starting"
+    return f"waiting for {', '.join(waiting)}" if isinstance(waiting, list) else str(waiting)

@@ -87,11 +87,14 @@ class Supervisor:
         self._deaths: Counter[str] = Counter()
         self._events_log = logs / "supervisord.log"
         self._read = 0
+        self._logged: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         self._run.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
         self._write_files()
+        logs = {each.name: self.log(each.name) for each in self._programs}
+        self._logged = {name: log.stat().st_size for name, log in logs.items() if log.exists()}
         command = [sys.executable, program.__file__, str(self._run / "programs.json"), "supervisord"]
         with self._events_log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -135,13 +138,17 @@ class Supervisor:
         """Where `name` logs."""
         return self._logs / f"{name}.log"
 
+    def tail(self, name: str, lines: int = 15) -> str:
+        """The last `lines` that `name` has logged in this run, indented."""
+        return _tail(self.log(name), lines, self._logged.get(name, 0))
+
     def deaths(self) -> list[Death]:
         """The programs that died since the last call. Raises PraxisError when supervisord itself is gone."""
         assert self._process is not None
         found = []
         for name, how in self._ends():
             self._deaths[name] += 1
-            found.append(Death(name, how, self.log(name), _tail(self.log(name)), self._deaths[name]))
+            found.append(Death(name, how, self.log(name), self.tail(name), self._deaths[name]))
         if self._process.poll() is not None and not found:
             raise PraxisError(
                 f"supervisord is gone; the end of {self._events_log}:\n{_tail(self._events_log)}"
@@ -266,11 +273,12 @@ def _kill_group(pid: int) -> None:
             return
 
 
-def _tail(path: Path, lines: int = 15) -> str:
-    """The last lines of a log, indented."""
+def _tail(path: Path, lines: int = 15, start: int = 0) -> str:
+    """The last `lines` of a log, of what was written after `start` bytes unless it was rotated since."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 16_384))
+            size = path.stat().st_size
+            file.seek(max(start if start <= size else 0, size - 16_384))
             text = file.read().decode(errors="replace")
     except OSError:
         return "  (no log)"
