@@ -21,23 +21,30 @@ LOAD, UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 
 
 @pytest.fixture(scope="module")
-def real(engine_url: str) -> Iterator[httpx.Client]:
+def real(engine_url: str, engine_key: str) -> Iterator[httpx.Client]:
     """A client of the real engine."""
-    with httpx.Client(base_url=engine_url, timeout=120) as client:
+    with httpx.Client(base_url=engine_url, headers=bearer(engine_key), timeout=120) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def model(real: httpx.Client) -> str:
-    """The name that the real engine serves; the fake serves the same."""
-    cards = real.get("/v1/models").json()["data"]
-    return next(str(card["id"]) for card in cards if card["parent"] is None)
+def card(real: httpx.Client) -> dict[str, Any]:
+    """How the real engine describes its base model; the fake serves one of the same name and length."""
+    cards: list[dict[str, Any]] = real.get("/v1/models").json()["data"]
+    return next(card for card in cards if card["parent"] is None)
 
 
 @pytest.fixture(scope="module")
-def fake(model: str) -> Iterator[httpx.Client]:
+def model(card: dict[str, Any]) -> str:
+    """The base model's name."""
+    return str(card["id"])
+
+
+@pytest.fixture(scope="module")
+def fake(card: dict[str, Any], engine_key: str) -> Iterator[httpx.Client]:
     """A client of the fake engine."""
-    with VLLM(model) as engine, httpx.Client(base_url=engine.url, timeout=30) as client:
+    engine = VLLM(card["id"], max_model_len=card["max_model_len"], api_key=engine_key)
+    with engine, httpx.Client(base_url=engine.url, headers=bearer(engine_key), timeout=30) as client:
         yield client
 
 
@@ -58,6 +65,11 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
         }
         save_file(weights, folder / "adapter_model.safetensors")
     return folders
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header that carries a key."""
+    return {"authorization": f"Bearer {key}"}
 
 
 def shape(value: Any) -> Any:
@@ -182,6 +194,16 @@ def test_what_is_not_there_is_missing_alike(
 ) -> None:
     theirs, ours = (client.request(method, path) for client in (real, fake))
     assert (ours.status_code, ours.json()) == (theirs.status_code, theirs.json())
+
+
+@pytest.mark.parametrize("key", ["", "wrong"])
+@pytest.mark.parametrize("path", ["/v1/models", CHAT, LOAD, "/v1/nothing", "/health", "/metrics"])
+def test_a_wrong_key_is_refused_alike(real: httpx.Client, fake: httpx.Client, path: str, key: str) -> None:
+    method = "POST" if path in (CHAT, LOAD) else "GET"
+    theirs, ours = (client.request(method, path, headers=bearer(key), json={}) for client in (real, fake))
+    assert ours.status_code == theirs.status_code
+    if ours.status_code == 401:
+        assert ours.json() == theirs.json()
 
 
 def test_the_request_s_id_names_the_answer(real: httpx.Client, fake: httpx.Client, model: str) -> None:
