@@ -63,12 +63,12 @@ class Library:
         return document.text
 
     async def similarity(self, sentences: Sequence[str], passages: Sequence[str]) -> list[list[float]]:
-        """The cosine of each sentence (rows) with each passage (columns), as the embedder sees them."""
+        """How close each sentence (rows) is to each passage (columns), on the scale of a hit's score, 0 to 1."""
         if not sentences or not passages:
             return [[] for _ in sentences]
         rows = await asyncio.to_thread(self.embedder.queries, sentences)
         columns = await asyncio.to_thread(self.embedder.passages, passages)
-        return [[float(each) for each in row] for row in rows @ columns.T]
+        return [[self.embedder.relevance(float(each)) for each in row] for row in rows @ columns.T]
 
     async def article(self, store_ids: Sequence[str], law: str | None, article: str) -> Passage | None:
         """The article of that very number (第四十四条) in `law`, by its full or short name; in whichever law there

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import anyio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from praxis.config import Config
@@ -19,11 +20,11 @@ from rag.answer import grounding, reply
 from rag.answer.citations import Annotator, Reading, Untouched
 from rag.answer.context import PASSAGE_TOKENS, Context, pack, question_in
 from rag.answer.prompts import WORDING, Language, language_of
+from rag.api.asker import OPERATOR, asker_of
 from rag.generation import Generation, Refused, Reply
 from rag.index.filters import Filter, parse
 from rag.passages import Hit, Passage
 
-OPERATOR = "operator"
 ASSUMED_WINDOW = 4_096  # tokens, where the gateway does not list a model's own
 _ASKER_HEADERS = ("x-praxis-tenant", "x-praxis-key", "x-request-id")
 _TIGHTER = 3  # times that a prompt refused as too long is packed smaller and sent again
@@ -65,8 +66,9 @@ def routes(
 
     @router.post("/v1/chat/completions", summary="Answer from documents, with citations")
     async def chat(request: Request) -> Response:
+        asker = asker_of(request)
         asked = grounding.read(await _json(request), config_source().assistants)
-        answering = Answering(library, generation, links, asked, request)
+        answering = Answering(library, generation, links, asked, request.headers, asker.tenant)
         if asked.search:
             await permit(request, asked.search.store_ids)
         try:
@@ -87,7 +89,8 @@ class Answering:
     generation: Generation
     links: Links
     asked: grounding.Request
-    request: Request
+    headers: Headers
+    tenant: str
 
     async def respond(self) -> Response:
         """The response; nothing is sent before the model's first event. Raises Refused and PraxisErrors."""
@@ -130,7 +133,7 @@ class Answering:
         Token counts are estimates, for only the engine knows its tokenizer.
         """
         asked, assistant = self.asked, self.asked.assistant
-        asker = {name: value for name in _ASKER_HEADERS if (value := self.request.headers.get(name))}
+        asker = {name: value for name in _ASKER_HEADERS if (value := self.headers.get(name))}
         model = assistant.model if assistant else asked.name
         window = await self.generation.window(model) or ASSUMED_WINDOW
         start = self.generation.open if asked.stream else self.generation.complete
@@ -156,14 +159,13 @@ class Answering:
     ) -> Reading:
         if self.asked.structured:
             return Untouched(hits, language)
-        tenant = self.request.headers.get("x-praxis-tenant", "")
         return Annotator(
             hits=hits,
             question=question,
             language=language,
             similarity=self.library.similarity,
             find_article=lambda law, article: self.library.article(stores, law, article),
-            link=lambda passage: self.links.passage(passage.file_id, passage.start, passage.end, tenant),
+            link=lambda passage: self.links.passage(passage.file_id, passage.start, passage.end, self.tenant),
         )
 
     def _nothing(self, text: str) -> Response:

@@ -29,6 +29,7 @@ SAYS = (
     "是的。",
 )
 SHOWN = "法定休假日安排劳动者工作的，支付不低于工资的百分之三百的工资报酬[1]。建议咨询律师。是的。"
+ASKER = {"x-praxis-tenant": "clinic", "x-praxis-key": "key_1"}
 TOOL: dict[str, Any] = {"type": "file_search", "vector_store_ids": ["vs_labour"]}
 
 
@@ -64,17 +65,15 @@ def answering(served: tuple[VLLM, Corpus, Answering], engine: VLLM, corpus: Corp
 
 @pytest.fixture
 def client(answering: Answering) -> Iterator[openai.OpenAI]:
-    headers = {"x-praxis-tenant": "clinic", "x-praxis-key": "key_1"}
     with openai.OpenAI(
-        base_url=answering.url, api_key="unused", max_retries=0, default_headers=headers
+        base_url=answering.url, api_key="unused", max_retries=0, default_headers=ASKER
     ) as asking:
         yield asking
 
 
 def post(answering: Answering, **body: Any) -> httpx.Response:
-    return httpx.post(
-        f"{answering.url}/chat/completions", json={"model": "labour", "messages": ASKED} | body, timeout=30
-    )
+    asked = {"model": "labour", "messages": ASKED} | body
+    return httpx.post(f"{answering.url}/chat/completions", json=asked, headers=ASKER, timeout=30)
 
 
 def chunks(response: httpx.Response) -> list[Any]:
@@ -356,9 +355,7 @@ def test_a_client_that_leaves_while_waiting_cancels_the_model(
 ) -> None:
     engine.script.next(silent())
     body = json.dumps({"model": "labour", "messages": ASKED, "stream": stream}).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: praxis\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    )
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: praxis\r\nx-praxis-tenant: clinic\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", answering.port)) as browser:
         browser.sendall(head + body)
         (seen,) = eventually(lambda: engine.asked, "the model is asked")
@@ -369,7 +366,9 @@ def test_a_client_that_leaves_in_mid_stream_cancels_the_model(answering: Answeri
     engine.says = ("第四十四条。",) * 50
     engine.script.next(slow(gap=0.1))
     body = {"model": "labour", "messages": ASKED, "stream": True}
-    with httpx.stream("POST", f"{answering.url}/chat/completions", json=body, timeout=30) as response:
+    with httpx.stream(
+        "POST", f"{answering.url}/chat/completions", json=body, headers=ASKER, timeout=30
+    ) as response:
         next(response.iter_lines())
     (seen,) = engine.asked
     eventually(lambda: seen.left, "the model's request is cancelled")
