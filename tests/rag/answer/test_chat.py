@@ -475,6 +475,6 @@ def test_another_tenants_store_does_not_exist(client: openai.OpenAI) -> None:
 
 
 def test_a_body_that_is_not_json_is_refused(answering: Answering) -> None:
-    response = httpx.post(f"{answering.url}/chat/completions", content=b"{", timeout=30)
+    response = httpx.post(f"{answering.url}/chat/completions", content=b"{", headers=ASKER, timeout=30)
     assert response.status_code == 400
     assert "not JSON" in response.json()["error"]["message"]
