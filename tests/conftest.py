@@ -7,6 +7,7 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def clean_environment() -> None:
-    """Variables of the developer's shell change no test."""
-    for name in [name for name in os.environ if name.startswith(("PRAXIS_", "OPENAI_"))]:
-        del os.environ[name]
+    """Variables of the developer's shell change no test; those of tests/clients are its arguments."""
+    for name in list(os.environ):
+        if name.startswith(("PRAXIS_", "OPENAI_")) and not name.startswith("PRAXIS_TEST_"):
+            del os.environ[name]
