@@ -223,7 +223,7 @@ def bench_gateway(
     file: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file too.")] = None,
 ) -> None:
     """Measure what the gateway adds: fake engines directly and through it, interleaved, JSON and SSE."""
-    from bench.load.gateway import Settings, failed, measure, notes, table
+    from bench.load.gateway import Settings, failure, measure, notes, table
     from bench.progress import bar
 
     settings = Settings(seconds, rounds, _numbers(clients))
@@ -234,8 +234,8 @@ def bench_gateway(
         typer.echo(note)
     if file is not None:
         _write(file, result)
-    if failed(result):
-        raise PraxisError("Requests through the gateway failed; the column `errors` says how.")
+    if reason := failure(result):
+        raise PraxisError(reason)
 
 
 @bench.command("compare")

@@ -4,21 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 if TYPE_CHECKING:
     from bench.eval.run import Report
 
 
-class _Rate(TextColumn):
-    """Rows a second, over the last half minute."""
+class _Pace(ProgressColumn):
+    """Rows a second since the start, and the time left at that pace.
+
+    Rich's own columns look at the last samples only; answers come in bursts, as many as are asked at once.
+    """
 
     def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:.2f} rows/s")
+        fresh = task.completed - task.fields["before"]
+        if not fresh or not task.elapsed:
+            return Text("")
+        rate = fresh / task.elapsed
+        if task.finished:
+            return Text(f"{rate:.2f} rows/s, took {timedelta(seconds=round(task.elapsed))}")
+        left = timedelta(seconds=round((task.remaining or 0) / rate))
+        return Text(f"{rate:.2f} rows/s, {left} left")
 
 
 @contextmanager
@@ -28,8 +47,7 @@ def bars() -> Iterator[Report]:
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        _Rate(""),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        _Pace(),
         TextColumn("{task.fields[failed]} failed"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
@@ -37,7 +55,9 @@ def bars() -> Iterator[Report]:
 
         def report(target: str, done: int, total: int, failed: int) -> None:
             if target not in tasks:
-                tasks[target] = progress.add_task(target, total=total, completed=done, failed=failed)
+                tasks[target] = progress.add_task(
+                    target, total=total, completed=done, before=done, failed=failed
+                )
             progress.update(tasks[target], completed=done, failed=failed)
 
         yield report

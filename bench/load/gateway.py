@@ -181,9 +181,14 @@ def notes(result: dict[str, Any]) -> list[str]:
     return found
 
 
-def failed(result: dict[str, Any]) -> bool:
-    """Whether a request through the gateway failed, or none was answered."""
-    return any(load["gateway"]["errors"] or not all(load["gateway"]["requests"]) for load in result["loads"])
+def failure(result: dict[str, Any]) -> str | None:
+    """What keeps the result from being believed, or None."""
+    if any(load["gateway"]["errors"] for load in result["loads"]):
+        return "Requests through the gateway failed; the column `errors` says how."
+    sides = [load[target] for load in result["loads"] for target in ("direct", "gateway")]
+    if not all(all(side["requests"]) for side in sides):
+        return "A measurement ended before one request was answered; give more `--seconds`."
+    return None
 
 
 def _middle(rounds: Sequence[float | None], digits: int) -> str:
