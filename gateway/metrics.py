@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.routing.table import Table
+
+M = TypeVar("M", Counter, Histogram)
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
@@ -37,6 +40,7 @@ class Metrics:
     """The gateway's counters, one object per process."""
 
     def __init__(self, table: Callable[[], Table]) -> None:
+        self._children: dict[tuple[object, ...], Any] = {}
         self._registry = CollectorRegistry()
         self._registry.register(_Fleet(table))
         registry = self._registry
@@ -65,18 +69,26 @@ class Metrics:
 
     def finished(self, model: str, outcome: str, seconds: float) -> None:
         """A request ended; `outcome` is its status, `broken` after a cut stream, or `cancelled`."""
-        self._requests.labels(model, outcome).inc()
-        self._seconds.labels(model).observe(seconds)
+        self._child(self._requests, model, outcome).inc()
+        self._child(self._seconds, model).observe(seconds)
 
     def first_event(self, model: str, seconds: float) -> None:
-        self._first.labels(model).observe(seconds)
+        self._child(self._first, model).observe(seconds)
 
     def retried(self, backend: str) -> None:
-        self._retries.labels(backend).inc()
+        self._child(self._retries, backend).inc()
 
     def used(self, model: str, prompt: int, completion: int) -> None:
-        self._tokens.labels(model, "prompt").inc(prompt)
-        self._tokens.labels(model, "completion").inc(completion)
+        self._child(self._tokens, model, "prompt").inc(prompt)
+        self._child(self._tokens, model, "completion").inc(completion)
+
+    def _child(self, metric: M, *labels: str) -> M:
+        """`metric.labels(…)`, remembered: the look-up in the library costs more than authentication does."""
+        key = (id(metric), *labels)
+        if key not in self._children:
+            self._children[key] = metric.labels(*labels)
+        child: M = self._children[key]
+        return child
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""

@@ -37,14 +37,17 @@ class Rename:
     """Puts the public model name where the engine wrote its own; nothing happens when they are the same."""
 
     def __init__(self, upstream: str, public: str) -> None:
-        self._public = orjson.dumps(public)
-        # An engine in Python may spell a name beyond ASCII with escapes, which orjson never does.
-        spellings = {re.escape(orjson.dumps(upstream)), re.escape(json.dumps(upstream).encode())}
-        self._pattern = re.compile(rb'("model"\s*:\s*)(?:' + b"|".join(spellings) + rb")")
         self.active = upstream != public
+        if self.active:
+            # An engine in Python may spell a name beyond ASCII with escapes, which orjson never does.
+            spellings = {re.escape(orjson.dumps(upstream)), re.escape(json.dumps(upstream).encode())}
+            self._pattern = re.compile(rb'("model"\s*:\s*)(?:' + b"|".join(spellings) + rb")")
+            self._public = orjson.dumps(public)
 
     def __call__(self, event: bytes) -> bytes:
         """`event` with its first `"model"` renamed: a quote inside a JSON string is escaped, so none matches there."""
+        if not self.active:
+            return event
         return self._pattern.sub(lambda found: found[1] + self._public, event, count=1)
 
 
@@ -105,7 +108,7 @@ class EventStream:
             self.usage = tokens(event) or self.usage
             if not self.keep_usage and _EMPTY_CHOICES.search(event):
                 return b""
-        return self.rename(event) if self.rename.active else event
+        return self.rename(event)
 
     def _is_error(self, event: bytes) -> bool:
         try:

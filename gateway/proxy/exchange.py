@@ -314,8 +314,7 @@ class Exchange:
         self._finish(None)
 
     def _renamed(self, body: bytes) -> bytes:
-        rename = Rename(self._target.upstream, self._plan.call.model)
-        return rename(body) if rename.active else body
+        return Rename(self._target.upstream, self._plan.call.model)(body)
 
     def on_lost(self, reason: str) -> None:
         self._connection = None
