@@ -102,7 +102,7 @@ class Unverified:
     """An article number that the answer names and the knowledge base lacks; `nearest` is the nearest one it has."""
 
     law: str | None
-    article: str
+    article: str | None
     nearest: str | None
 
 
@@ -175,10 +175,11 @@ class Gateway:
             return False
 
     def models(self) -> list[Model]:
-        """Every model, adapter and assistant that the key may use."""
+        """Every model, adapter and assistant that the key may use, each by its own name only."""
         return [
             Model(item["id"], item.get("owned_by") or "", item.get("parent"))
             for item in self._call("GET", "/v1/models")["data"]
+            if item.get("kind") != "alias"
         ]
 
     def stores(self) -> list[Store]:
@@ -324,7 +325,7 @@ def _delta(event: Json) -> Delta:
         thinking=delta.get("reasoning") or delta.get("reasoning_content") or "",
         citations=None if citations is None else _citations(citations, delta.get("annotations") or ()),
         unverified=tuple(
-            Unverified(item.get("law"), item["article"], item.get("nearest"))
+            Unverified(item.get("law"), item.get("article"), item.get("nearest"))
             for item in delta.get("unverified") or ()
         ),
         usage=Usage(usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)) if usage else None,

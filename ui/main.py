@@ -59,9 +59,16 @@ def main() -> None:
 
 
 def account(session: Session) -> None:
-    """Language and sign-out, in the top bar."""
+    """What concerns the whole session, in the top bar."""
     t = session.locale.t
     with st.container(key="account", horizontal=True, horizontal_alignment="right"):
+        if session.conversation.turns:
+            st.button(
+                t("ask.new"),
+                type="tertiary",
+                icon=":material/add_comment:",
+                on_click=session.new_conversation,
+            )
         st.button(
             t("language.other"),
             type="tertiary",

@@ -10,6 +10,9 @@ from praxis.i18n import Locale
 from ui.client import Citation, Unverified
 from ui.passage import Passage
 
+CONTEXT = 240  # characters of the document shown on either side of the quoted words
+
+_BLANK = re.compile(r"\n\s*\n")
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
 _IMAGE = re.compile(r"!(?=\[[^\]]*\][(\[])")
 _MARKER = re.compile(r"\[(\d{1,3})\](?!\()")
@@ -72,33 +75,35 @@ def source_name(law: str | None, article: str | None, filename: str, locale: Loc
 def _citation(citation: Citation, passage: Passage | None, anchor: str, locale: Locale) -> str:
     name = source_name(citation.law, citation.article, citation.filename, locale)
     state = "verified" if citation.verified else "unverified"
-    text = _passage(passage) if passage else f"<mark>{escape(citation.quote)}</mark>"
-    missing = "" if passage else f'<p class="px-note">{escape(locale.t("sources.quote_only"))}</p>'
+    text = _passage(passage.excerpt(CONTEXT)) if passage else f"<mark>{escape(citation.quote)}</mark>"
+    notes = [] if passage else [locale.t("sources.quote_only")]
+    if citation.note:
+        known = f"sources.note.{citation.note}"
+        notes.append(locale.t(known) if locale.has(known) else citation.note)
+    remarks = "".join(f'<p class="px-note">{escape(note)}</p>' for note in notes)
     return (
         f'<details class="px-citation"><summary><span class="px-marker">{citation.marker}</span>'
         f'<span class="px-source">{escape(name)}</span>'
         f'<span class="px-badge px-{state}">{escape(locale.t(f"sources.{state}"))}</span></summary>'
         f'<div class="px-passage" id="{citation_id(anchor, citation.marker)}">'
-        f'<div class="px-article">{text}</div>{missing}{_facts(citation, locale)}</div></details>'
+        f'<div class="px-article">{text}</div>{remarks}{_facts(citation, locale)}</div></details>'
     )
 
 
 def _passage(passage: Passage) -> str:
-    return "".join(
-        f"<mark>{escape(run)}</mark>" if marked else escape(run) for run, marked in passage.runs
-    ).strip()
+    """The passage, its lines close together whatever blank lines the document has between them."""
+    runs = [(_BLANK.sub("\n", run), marked) for run, marked in passage.runs]
+    tags = ("mark" if marked else "span" for _, marked in runs)
+    return "".join(f"<{tag}>{escape(run)}</{tag}>" for tag, (run, _) in zip(tags, runs, strict=True))
 
 
 def _facts(citation: Citation, locale: Locale) -> str:
-    """File, page, version and how the source was found, and the link to the source itself."""
+    """File, page and version, and the link to the source itself."""
     facts = [citation.filename]
     if citation.page is not None:
         facts.append(locale.t("sources.page", page=citation.page))
     if citation.version:
         facts.append(locale.t("sources.version", version=citation.version))
-    if citation.note:
-        known = f"sources.note.{citation.note}"
-        facts.append(locale.t(known) if locale.has(known) else citation.note)
     line = "".join(f"<span>{escape(fact)}</span>" for fact in facts)
     if citation.url and citation.url.startswith(("http://", "https://")):
         target = escape(citation.url, quote=True)

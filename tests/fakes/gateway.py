@@ -153,6 +153,7 @@ class FakeGateway:
         self.keys = dict(self._keys)
         self.models: list[Json] = [
             _model("qwen2.5-0.5b", "praxis"),
+            _model("default", "praxis") | {"kind": "alias", "base": "qwen2.5-0.5b"},
             _model("medical", "praxis", "qwen2.5-0.5b"),
             _model("labour-law", "praxis-assistant"),
             _model("multilingual-e5-small", "praxis-embedding"),
@@ -296,10 +297,9 @@ class FakeGateway:
         if request.query_params.get("signature") != "valid":
             return HTMLResponse("<h1>403</h1>", 403)
         text, words = self.passages[request.path_params["file"]]
-        body = escape(text).replace(escape(words), f"<mark>{escape(words)}</mark>")
-        return HTMLResponse(
-            f"<!doctype html><title>原文</title><h1>劳动法</h1><article>{body}</article><footer>Praxis</footer>"
-        )
+        before, _, after = text.partition(words)
+        body = f"<span>{escape(before)}</span><mark>{escape(words)}</mark><span>{escape(after)}</span>"
+        return HTMLResponse(f"<!doctype html><title>原文</title><header>劳动法</header><main>{body}</main>")
 
     async def _chat(self, request: Request, tenant: Tenant) -> Response:
         body = await request.json()

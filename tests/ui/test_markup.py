@@ -37,7 +37,10 @@ def test_a_citation_shows_the_article_with_the_quoted_words_marked() -> None:
     citation = cited(law="劳动法", article="第三条", version="2018-12-29", page=4, verified=True)
     passage = Passage((("第三条　", False), ("劳动者", True), ("享有平等就业的权利", False)))
     html = citations_html([citation], {1: passage}, "a", Locale())
-    assert '<div class="px-article">第三条　<mark>劳动者</mark>享有平等就业的权利</div>' in html
+    assert (
+        '<div class="px-article"><span>第三条　</span><mark>劳动者</mark><span>享有平等就业的权利</span></div>'
+        in html
+    )
     for fact in ("《劳动法》第三条", "劳动法.txt", "第 4 页", "2018-12-29 版本", "已核对", 'id="a-1"'):
         assert fact in html
 
@@ -68,9 +71,19 @@ def test_only_web_links_are_offered() -> None:
 
 
 def test_a_passage_is_read_from_the_page_for_people() -> None:
-    page = "<title>原文</title><h1>劳动法</h1><article><p>第三条 &lt;甲&gt;</p><p>应当<mark>支付&amp;补偿</mark>。</p></article><p>页脚</p>"
+    page = "<title>原文</title><h1>劳动法</h1><main><p>第三条 &lt;甲&gt;</p><p>应当<mark>支付&amp;补偿</mark>。</p></main><p>页脚</p>"
     passage = read_passage(page)
     assert passage is not None
     assert passage.text == "第三条 <甲>\n应当支付&补偿。"
     assert [run for run, marked in passage.runs if marked] == ["支付&补偿"]
     assert read_passage("<h1>403</h1>") is None
+
+
+def test_a_long_passage_is_cut_to_the_lines_around_the_quote() -> None:
+    lines = [f"第{number}条　{'文' * 50}\n" for number in range(20)]
+    passage = Passage((("".join(lines[:10]), False), ("引文\n", True), ("".join(lines[10:]), False)))
+    before, quote, after = passage.excerpt(130).runs
+    assert before == ("…" + "".join(lines[8:10]), False)
+    assert quote == ("引文\n", True)
+    assert after == (lines[10] + lines[11].rstrip() + "…", False)
+    assert Passage((("短", False), ("引", True))).excerpt(130).text == "短引"

@@ -146,7 +146,7 @@ def test_one_side_failing_leaves_the_other(signed_in: AppTest, gateway: FakeGate
 def test_an_answer_without_evidence_says_so(signed_in: AppTest) -> None:
     ask(signed_in, "今天天气如何？")
     (warning,) = signed_in.warning
-    assert warning.value.startswith("在所选文档中没有找到依据，")
+    assert warning.value.startswith("所选文档中没有支持以上内容的依据")
 
 
 def test_an_interrupted_answer_keeps_its_text_and_says_so(signed_in: AppTest, gateway: FakeGateway) -> None:

@@ -32,16 +32,12 @@ def show(session: Session) -> None:
 
 
 def ask_box(session: Session) -> str | None:
-    """The question line at the bottom, and what acts on the conversation; returns a question that was just sent."""
+    """The question line at the bottom, and the way to stop; returns a question that was just sent."""
     t = session.locale.t
     with st.bottom:
-        if session.conversation.turns:
-            with st.container(key="actions", horizontal=True, horizontal_alignment="center", gap="small"):
-                if session.conversation.running:
-                    st.button(
-                        t("ask.stop"), icon=":material/stop_circle:", on_click=session.conversation.stop
-                    )
-                st.button(t("ask.new"), icon=":material/add_comment:", on_click=session.new_conversation)
+        if session.conversation.running:
+            with st.container(horizontal=True, horizontal_alignment="center"):
+                st.button(t("ask.stop"), icon=":material/stop_circle:", on_click=session.conversation.stop)
         question: str | None = st.chat_input(t("ask.placeholder"), key="question")
     return question.strip() if question else None
 
