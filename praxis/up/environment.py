@@ -11,7 +11,9 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,9 +54,10 @@ class Environment:
             self._run([sys.executable, "-m", "venv", "--clear", str(self.folder)], lambda _: None)
         names = _pinned(self.requirements)
         watch = _PipProgress(len(names), self.folder, report)
-        self._pip(["-r", str(self.requirements)], watch.line)
-        if self.project:
-            self._pip(["--no-deps", "-e", str(self.project)], watch.line)
+        with _ticking(watch.tick):
+            self._pip(["-r", str(self.requirements)], watch.line)
+            if self.project:
+                self._pip(["--no-deps", "-e", str(self.project)], watch.line)
         if finish:
             finish(self)
         included = [self.requirements, *_included(self.requirements)]
@@ -93,7 +96,16 @@ class Environment:
         return answer.stdout.strip() == "True"
 
     def _pip(self, arguments: list[str], line: Callable[[str], None]) -> None:
-        command = [str(self.python), "-m", "pip", "install", "--no-input", "--progress-bar=off"]
+        # Most modules are never imported: compiling them all takes longer than what is imported, when it is.
+        command = [
+            str(self.python),
+            "-m",
+            "pip",
+            "install",
+            "--no-compile",
+            "--no-input",
+            "--progress-bar=off",
+        ]
         self._run([*command, "--disable-pip-version-check", *arguments], line)
 
     def _run(self, command: list[str], line: Callable[[str], None]) -> None:
@@ -116,13 +128,31 @@ class Environment:
             raise PraxisError(f"{_reason(self.log)} The whole of it is in `{self.log}`.")
 
 
+@contextmanager
+def _ticking(tick: Callable[[], None]) -> Iterator[None]:
+    """Call `tick` every second, because pip installs for minutes without a word."""
+    done = threading.Event()
+
+    def run() -> None:
+        while not done.wait(1):
+            tick()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 _PACKAGE = re.compile(
     r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)|Processing \S*?([\w.]+)-[\w.+!]+-\S+\.whl"
 )
 
 
 class _PipProgress:
-    """Turns pip's lines into how many packages of how many are there."""
+    """Turns pip's lines, and while it is silent what it has installed, into how many packages of how many."""
 
     def __init__(self, total: int, folder: Path, report: Report) -> None:
         self._total = max(total, 1)
@@ -130,24 +160,28 @@ class _PipProgress:
         self._folder = folder
         self._seen: set[str] = set()
         self._megabytes = 0.0
+        self._doing = "asking the package index"
 
     def line(self, text: str) -> None:
         package = _PACKAGE.match(text)
         if package:
             self._seen.add(_canonical(package[1] or package[2]))
+            self._doing = "gathering"
         if download := re.search(r"Downloading (\S+) \(([\d.]+) (kB|MB|GB)\)", text):
             name, size, unit = download.groups()
             self._megabytes += float(size) * {"kB": 0.001, "MB": 1.0, "GB": 1000.0}[unit]
             if unit != "kB":
-                self._say(f"downloading {name.split('-')[0]} ({size} {unit})")
+                self._doing = f"downloading {name.split('-')[0]} ({size} {unit})"
         if text.startswith("Installing collected packages"):
-            self._say(f"installing {text.count(',') + 1} packages ({self._megabytes:.0f} MB downloaded)")
-        elif package:
-            self._say("gathering packages")
+            self._doing = f"installing ({self._megabytes:.0f} MB downloaded)"
+        self.tick()
 
-    def _say(self, text: str) -> None:
-        count = min(len(self._seen), self._total)
-        self._report(f"{text}, {count} of {self._total} packages", 0.9 * count / self._total)
+    def tick(self) -> None:
+        """Say where it stands: a package counts half when it is gathered and wholly when it is installed."""
+        installed = len(list(self._folder.glob("lib/python*/site-packages/*.dist-info")))
+        count = installed if self._doing.startswith("installing") else len(self._seen)
+        text = f"{self._doing}, {min(count, self._total)} of {self._total} packages"
+        self._report(text, min(1.0, (len(self._seen) + installed) / (2 * self._total)))
 
 
 def _canonical(name: str) -> str:
