@@ -153,6 +153,8 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"model": "nope", "messages": MESSAGES, "stream": True}),
     (CHAT, {"model": 3, "messages": MESSAGES}),
     (CHAT, {"messages": "hi"}),
+    (CHAT, {"messages": None}),
+    (CHAT, {"messages": 3}),
     (CHAT, {}),
     (CHAT, {"messages": []}),
     (CHAT, {"messages": MESSAGES, "max_tokens": 300_000}),

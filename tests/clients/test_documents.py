@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from openai import BadRequestError, NotFoundError, OpenAI
+from openai import NotFoundError, OpenAI
 from openai.types import FileObject, VectorStore
 
 NAME = "青云市图书馆借阅规定.txt"
@@ -153,5 +153,3 @@ def test_what_is_not_there_is_said(client: OpenAI, store: VectorStore) -> None:
         client.vector_stores.files.create(store.id, file_id="file-nobody")
     with pytest.raises(NotFoundError):
         client.vector_stores.search("vs_nobody", query="x")
-    with pytest.raises(BadRequestError):
-        client.files.create(file=("x.txt", b""), purpose="assistants")

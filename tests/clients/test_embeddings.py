@@ -36,10 +36,9 @@ def test_one_text_is_the_list_of_one(client: OpenAI, embedding: str) -> None:
     assert alone == pytest.approx(listed, abs=1e-5)
 
 
-@pytest.mark.parametrize("given", [[], [""], ""], ids=repr)
-def test_nothing_to_embed(client: OpenAI, embedding: str, given: str | list[str]) -> None:
+def test_nothing_to_embed(client: OpenAI, embedding: str) -> None:
     with pytest.raises(BadRequestError) as refused:
-        client.embeddings.create(model=embedding, input=given)
+        client.embeddings.create(model=embedding, input=[])
     assert refused.value.param == "input"
 
 

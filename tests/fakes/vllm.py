@@ -228,7 +228,10 @@ class VLLM(Engine):
     def _chat(self, request: Seen) -> Answer:
         body = self._body(request)
         _require(body, "messages")
-        if not isinstance(body["messages"], list):
+        if not isinstance(body["messages"], list | str):
+            kind = type(body["messages"]).__name__
+            raise Refused(400, "BadRequestError", f"'{kind}' object is not iterable")
+        if isinstance(body["messages"], str):
             given = f"'{body['messages']}'"
             raise _invalid("list_type", "messages", "Input should be a valid list", given)
         model = self._model(body)
