@@ -20,6 +20,7 @@ from rag.answer.statutes import references, same_law
 from rag.files import Files
 from rag.index.embedding import Embedder, Vectors
 from rag.index.filters import Filter
+from rag.index.lexicon import statutory
 from rag.index.retrievers import Allowed, DenseRetriever, FusionRetriever, KeywordRetriever
 from rag.index.shelf import Shelf, StoreIndex
 from rag.passages import Hit, Passage
@@ -106,7 +107,12 @@ class Library:
         allowed = self._allowed(store_ids, filters) if filters is not None else None
         vector = self.embedder.queries([query])[0]
         bundle = QueryBundle(query, embedding=vector.tolist())
-        retriever = FusionRetriever([DenseRetriever(indexes, allowed), KeywordRetriever(indexes, allowed)])
+        rankings = (
+            DenseRetriever(indexes, allowed),
+            KeywordRetriever(indexes, allowed),
+            KeywordRetriever(indexes, allowed, statutory),
+        )
+        retriever = FusionRetriever(rankings)
         found = retriever.retrieve(bundle)[: 2 * limit + 10]
         scores = self._relevance(indexes, found, vector)
         passages = self._passages([int(each.node.node_id) for each in found])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 Order = Literal["asc", "desc"]
 
@@ -26,7 +26,7 @@ class Page:
 
 def page_of(
     connection: Connection, query: sa.Select[Any], key: sa.ColumnElement[str], page: Page
-) -> tuple[Sequence[RowMapping], bool]:
+) -> tuple[Sequence[dict[str, Any]], bool]:
     """The rows of `query` on `page`, ordered by `key`, an id, and whether more follow.
 
     Ids begin with their time of creation (`new_id`), so their order is that of creation, and a cursor whose entry
@@ -40,7 +40,7 @@ def page_of(
     # A page before a cursor is the nearest one to it, still told in the list's order.
     backwards = page.before is not None and page.after is None
     ordered = query.order_by(key.asc() if up is not backwards else key.desc())
-    rows = list(connection.execute(ordered.limit(page.limit + 1)).mappings())
+    rows = [dict(row) for row in connection.execute(ordered.limit(page.limit + 1)).mappings()]
     more = len(rows) > page.limit
     rows = rows[: page.limit]
     return (rows[::-1] if backwards else rows), more

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine, RowMapping
+from sqlalchemy import Connection, Engine
 
 from praxis.errors import InvalidRequest, NotFound
 from praxis.state import writing
@@ -18,6 +18,9 @@ from rag.index.shelf import Shelf
 from rag.pages import Page, new_id, page_of
 
 DAY = 86_400
+Row = dict[str, Any]
+"""A row of one of the tables, by column."""
+
 STATUSES = ("in_progress", "completed", "failed", "cancelled")
 
 _stores, _entries, _batches = tables.stores, tables.entries, tables.batches
@@ -50,7 +53,7 @@ class Stores:
         metadata: Mapping[str, Any],
         expires_days: int | None,
         attachments: Sequence[Attachment],
-    ) -> RowMapping:
+    ) -> Row:
         """A new store with files on their way into it. Raises NotFound for a file that the tenant lacks."""
         store_id, now = new_id("vs_"), int(time.time())
         with writing(self._engine).begin() as connection:
@@ -71,15 +74,15 @@ class Stores:
         self._wake()
         return self.get(store_id)
 
-    def get(self, store_id: str) -> RowMapping:
+    def get(self, store_id: str) -> Row:
         """Raises NotFound."""
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(_stores).where(_stores.c.id == store_id)).mappings().first()
         if row is None:
             raise _no_store(store_id)
-        return row
+        return dict(row)
 
-    def list(self, tenant: str, page: Page) -> tuple[Sequence[RowMapping], bool]:
+    def list(self, tenant: str, page: Page) -> tuple[Sequence[Row], bool]:
         """One page of the tenant's stores, and whether there are more."""
         with self._engine.connect() as connection:
             return page_of(
@@ -97,7 +100,7 @@ class Stores:
         known = {row.name: row.id for row in rows if row.name} | {row.id: row.id for row in rows}
         return list(dict.fromkeys(known[name] for name in names if name in known))
 
-    def update(self, store_id: str, values: Mapping[str, Any]) -> RowMapping:
+    def update(self, store_id: str, values: Mapping[str, Any]) -> Row:
         """Change columns of a store."""
         if values:
             with writing(self._engine).begin() as connection:
@@ -143,14 +146,14 @@ class Stores:
                 result[key]["usage"] += int(usage or 0)
         return result
 
-    def attach(self, tenant: str, store_id: str, attachment: Attachment) -> RowMapping:
+    def attach(self, tenant: str, store_id: str, attachment: Attachment) -> Row:
         """Put a file into a store; ingestion begins. One that is there is read anew only if it had failed."""
         with writing(self._engine).begin() as connection:
             self._put(connection, tenant, store_id, [attachment], None)
         self._wake()
         return self.entry(store_id, attachment.file_id)
 
-    def attach_batch(self, tenant: str, store_id: str, attachments: Sequence[Attachment]) -> RowMapping:
+    def attach_batch(self, tenant: str, store_id: str, attachments: Sequence[Attachment]) -> Row:
         """Put many files into a store as one batch."""
         batch_id = new_id("vsfb_")
         with writing(self._engine).begin() as connection:
@@ -207,18 +210,18 @@ class Stores:
             else:
                 connection.execute(sa.update(_entries).where(*key).values(values))
 
-    def entry(self, store_id: str, file_id: str) -> RowMapping:
+    def entry(self, store_id: str, file_id: str) -> Row:
         """A file in a store. Raises NotFound."""
         query = sa.select(_entries).where(_entries.c.store_id == store_id, _entries.c.file_id == file_id)
         with self._engine.connect() as connection:
             row = connection.execute(query).mappings().first()
         if row is None:
             raise NotFound(f"There is no file `{file_id}` in the vector store `{store_id}`.", param="file_id")
-        return row
+        return dict(row)
 
     def entries(
         self, store_id: str, page: Page, status: str | None, batch_id: str | None = None
-    ) -> tuple[Sequence[RowMapping], bool]:
+    ) -> tuple[Sequence[Row], bool]:
         """One page of a store's (or of one batch's) files, and whether there are more."""
         query = sa.select(_entries).where(_entries.c.store_id == store_id)
         if status is not None:
@@ -228,7 +231,7 @@ class Stores:
         with self._engine.connect() as connection:
             return page_of(connection, query, _entries.c.file_id, page)
 
-    def describe(self, store_id: str, file_id: str, attributes: Mapping[str, Any]) -> RowMapping:
+    def describe(self, store_id: str, file_id: str, attributes: Mapping[str, Any]) -> Row:
         """Replace the attributes of a file in a store."""
         with writing(self._engine).begin() as connection:
             connection.execute(
@@ -251,7 +254,7 @@ class Stores:
                 index.remove(file_id)
                 index.generation += 1
 
-    def batch(self, store_id: str, batch_id: str) -> RowMapping:
+    def batch(self, store_id: str, batch_id: str) -> Row:
         """Raises NotFound."""
         query = sa.select(_batches).where(_batches.c.id == batch_id, _batches.c.store_id == store_id)
         with self._engine.connect() as connection:
@@ -260,9 +263,9 @@ class Stores:
             raise NotFound(
                 f"There is no file batch `{batch_id}` in the vector store `{store_id}`.", param="batch_id"
             )
-        return row
+        return dict(row)
 
-    def cancel(self, store_id: str, batch_id: str) -> RowMapping:
+    def cancel(self, store_id: str, batch_id: str) -> Row:
         """Stop what of a batch is still to be read; what is done stays."""
         self.batch(store_id, batch_id)
         with writing(self._engine).begin() as connection:

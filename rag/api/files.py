@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -123,7 +123,7 @@ class _Parser(MultiPartParser):
     spool_max_size = _PART
 
 
-async def _bounded(request: Request) -> AsyncIterator[bytes]:
+async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
     """The body, cut off where it grows beyond what any file may have."""
     size = 0
     async for part in request.stream():

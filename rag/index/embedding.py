@@ -49,7 +49,7 @@ _QWEN = "Instruct: Given a web search query, retrieve relevant passages that ans
 # The first pattern found in the model's last path part decides.
 _MANNERS: tuple[tuple[str, Manner], ...] = (
     (r"e5-.*instruct", Manner(_QWEN, "", 0.70, 0.95)),
-    (r"(^|-)e5-", Manner("query: ", "passage: ", 0.75, 0.93)),
+    (r"(^|-)e5-", Manner("query: ", "passage: ", 0.80, 0.95)),
     (r"bge-m3", Manner("", "", 0.30, 0.80)),
     (r"bge-.*-zh", Manner(_BGE_ZH, "", 0.30, 0.80)),
     (r"bge-.*-en", Manner(_BGE_EN, "", 0.40, 0.85)),
@@ -73,7 +73,7 @@ class Embedder:
     """
 
     def __init__(self, model: str, name: str, manner: Manner) -> None:
-        from llama_index.embeddings.huggingface import HuggingFaceEmbedding
+        from llama_index.embeddings.huggingface import HuggingFaceEmbedding  # type: ignore[import-untyped]
 
         self.name = name
         self.manner = manner

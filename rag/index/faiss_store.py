@@ -36,7 +36,7 @@ class FaissStore(BasePydanticVectorStore):
     _documents: dict[str, list[int]] = PrivateAttr(default_factory=dict)
 
     def __init__(self, dimensions: int) -> None:
-        super().__init__(stores_text=False, dimensions=dimensions)  # type: ignore[call-arg]
+        super().__init__(stores_text=False, dimensions=dimensions)
         self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(dimensions))
 
     @property
@@ -83,7 +83,7 @@ class FaissStore(BasePydanticVectorStore):
         parameters = None
         if query.node_ids is not None:
             allowed = np.asarray([int(each) for each in query.node_ids], np.int64)
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(allowed))
+            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(allowed))  # type: ignore[call-arg]
         scores, ids = self._index.search(
             vector, min(query.similarity_top_k, max(1, len(self))), params=parameters
         )
@@ -102,7 +102,7 @@ class FaissStore(BasePydanticVectorStore):
         """The cosine of `vector` with each of `ids` that is here."""
         if not ids:
             return {}
-        parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(np.asarray(ids, np.int64)))
+        parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(np.asarray(ids, np.int64)))  # type: ignore[call-arg]
         row = np.asarray(vector, np.float32).reshape(1, -1)
         scores, found = self._index.search(row, len(ids), params=parameters)
         return {int(id_): float(score) for id_, score in zip(found[0], scores[0], strict=True) if id_ >= 0}
@@ -125,7 +125,7 @@ class FaissStore(BasePydanticVectorStore):
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             if manifest != {"key": key, "count": len(ids)}:
                 return False
-            index = faiss.read_index(str(folder / "vectors.faiss"))
+            index: Any = faiss.read_index(str(folder / "vectors.faiss"))
             stored = faiss.vector_to_array(index.id_map)
         except (OSError, ValueError, RuntimeError, AttributeError):
             return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ Allowed = Mapping[str, npt.NDArray[np.int64]]
 
 _DEPTH = 100
 _RANK_OFFSET = 60
-# Measured on 1,235 lay questions over 11,086 articles: words help the embedding most at half its weight.
-_WEIGHTS = (1.0, 0.5)
+# Measured on 1,235 lay questions over 11,086 articles: words help the embedding most at half its weight, and the
+# statutes' words, where a question uses others, raise recall at any weight up to the embedding's.
+_WEIGHTS = (1.0, 0.5, 1.0)
 
 
 def _node(id_: int | str, score: float, store_id: str) -> NodeWithScore:
@@ -63,10 +64,16 @@ class DenseRetriever(_StoreRetriever):
 
 
 class KeywordRetriever(_StoreRetriever):
-    """The passages that share the query's words, none that shares nothing."""
+    """The passages that share words with the query, as `rewrite` puts it; none that shares nothing."""
+
+    def __init__(
+        self, indexes: Mapping[str, StoreIndex], allowed: Allowed | None, rewrite: Callable[[str], str] = str
+    ) -> None:
+        super().__init__(indexes, allowed)
+        self._rewrite = rewrite
 
     def _ranked(self, index: StoreIndex, query: QueryBundle, allowed: Any) -> list[tuple[int, float]]:
-        return index.keywords.search(query.query_str, _DEPTH, allowed)
+        return index.keywords.search(self._rewrite(query.query_str), _DEPTH, allowed)
 
 
 class FusionRetriever(BaseRetriever):

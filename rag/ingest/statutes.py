@@ -6,16 +6,15 @@ cite each other at the beginning of lines, too, above all where a PDF broke them
 
 from __future__ import annotations
 
+import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 from rag.answer.statutes import read_numeral, write_numeral
 from rag.ingest.document import Chunk
 from rag.ingest.prose import Count, pack, trim
-import itertools
 
 _NUMBER = r"[〇零一二三四五六七八九十百千两\d０-９]+"
 _ARTICLE = re.compile(

@@ -1,0 +1,224 @@
+"""`praxis knowledge …`: knowledge bases from the terminal, spoken over HTTP to a running gateway."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from praxis.errors import InvalidRequest, NotFound, PraxisError, UpstreamError
+
+URL = "http://127.0.0.1:8080"
+_POLL_SECONDS = 0.5
+
+UrlOption = Annotated[str, typer.Option("--url", envvar="PRAXIS_GATEWAY_URL", help="The gateway.")]
+NameArgument = Annotated[str, typer.Argument(help="The knowledge base's name or id.")]
+FilesArgument = Annotated[
+    list[Path], typer.Argument(help="TXT, Markdown or PDF.", exists=True, dir_okay=False)
+]
+
+knowledge = typer.Typer(help="Make, fill and search knowledge bases.", no_args_is_help=True)
+
+
+@knowledge.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="What it is to be called.")], url: UrlOption = URL
+) -> None:
+    """Make the knowledge base NAME; one that is there already is kept."""
+    gateway = _Gateway(url)
+    found = gateway.find(name)
+    store = found or gateway.ask("POST", "/vector_stores", json={"name": name})
+    typer.echo(f"{name} is {'there already' if found else 'made'}: {store['id']}")
+
+
+@knowledge.command("add")
+def add(name: NameArgument, files: FilesArgument, url: UrlOption = URL) -> None:
+    """Read FILES into the knowledge base NAME and wait until each is searchable or refused.
+
+    A file of the same name that is there already is replaced once the new one is in.
+    """
+    gateway = _Gateway(url)
+    store_id = gateway.store(name)
+    older = {each["filename"]: each["id"] for each in gateway.files(store_id)}
+    started = {path: gateway.upload(store_id, path) for path in files}
+    refused = 0
+    for path, file_id in started.items():
+        entry = gateway.settled(store_id, file_id)
+        if entry["status"] == "completed":
+            typer.echo(f"{path.name}: searchable")
+            if path.name in older:
+                gateway.ask("DELETE", f"/files/{older[path.name]}")
+        else:
+            refused += 1
+            reason = (entry["last_error"] or {}).get("message", entry["status"])
+            typer.echo(f"{path.name}: not taken. {reason}", err=True)
+            gateway.ask("DELETE", f"/files/{file_id}")
+    if refused:
+        raise typer.Exit(1)
+
+
+@knowledge.command("list")
+def list_knowledge(
+    name: Annotated[str | None, typer.Argument(help="List this one's files instead.")] = None,
+    url: UrlOption = URL,
+) -> None:
+    """List the knowledge bases, or the files of NAME."""
+    gateway = _Gateway(url)
+    if name is not None:
+        for each in gateway.files(gateway.store(name)):
+            typer.echo(f"{each['id']}  {each['status']:<11}  {each['filename']}")
+        return
+    stores = list(gateway.pages("/vector_stores"))
+    for each in stores:
+        counts = each["file_counts"]
+        typer.echo(f"{each['id']}  {each['name'] or '-'}  files={counts['completed']}/{counts['total']}")
+    if not stores:
+        typer.echo("There is none; `praxis knowledge create NAME` makes one.")
+
+
+@knowledge.command("search")
+def search(
+    name: NameArgument,
+    question: Annotated[str, typer.Argument(help="What to look for.")],
+    limit: Annotated[int, typer.Option(min=1, max=50, help="How many passages.")] = 5,
+    url: UrlOption = URL,
+) -> None:
+    """Print the passages of NAME that answer QUESTION best."""
+    gateway = _Gateway(url)
+    body = {"query": question, "max_num_results": limit}
+    found = gateway.ask("POST", f"/vector_stores/{gateway.store(name)}/search", json=body)["data"]
+    for each in found:
+        facts = each["attributes"]
+        place = [facts.get("law") or each["filename"], facts.get("article")]
+        place += [f"p. {facts['page']:g}"] if facts.get("page") else []
+        typer.echo(f"{each['score']:.2f}  {' '.join(filter(None, place))}")
+        typer.echo("      " + each["content"][0]["text"].replace("\n", "\n      "))
+    if not found:
+        typer.echo("Nothing was found.")
+
+
+@knowledge.command("remove")
+def remove(
+    name: NameArgument,
+    files: Annotated[list[str] | None, typer.Argument(help="Only these files, by name or id.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    url: UrlOption = URL,
+) -> None:
+    """Delete the knowledge base NAME with its files, or only FILES of it; deleted is deleted everywhere."""
+    gateway = _Gateway(url)
+    store_id = gateway.store(name)
+    there = list(gateway.files(store_id))
+    doomed = [each for each in there if files is None or {each["id"], each["filename"]} & set(files)]
+    if files and (missing := set(files) - {each[key] for each in doomed for key in ("id", "filename")}):
+        raise NotFound(
+            f"`{name}` has no file `{sorted(missing)[0]}`; `praxis knowledge list {name}` shows them."
+        )
+    if not yes:
+        what = "the whole knowledge base" if files is None else "of it"
+        typer.confirm(f"Delete {what} `{name}`: {len(doomed)} files?", abort=True)
+    for each in doomed:
+        gateway.ask("DELETE", f"/files/{each['id']}")
+    if files is None:
+        gateway.ask("DELETE", f"/vector_stores/{store_id}")
+    typer.echo(f"{len(doomed)} files deleted" + (f", and `{name}`." if files is None else "."))
+
+
+@knowledge.command("rebuild")
+def rebuild(name: NameArgument, url: UrlOption = URL) -> None:
+    """Read and embed every file of NAME anew, after `rag.embedding` changed."""
+    gateway = _Gateway(url)
+    store_id = gateway.store(name)
+    gateway.ask("POST", f"/vector_stores/{store_id}/rebuild")
+    while counts := gateway.ask("GET", f"/vector_stores/{store_id}")["file_counts"]:
+        if not counts["in_progress"]:
+            break
+        time.sleep(_POLL_SECONDS)
+    typer.echo(f"{name}: {counts['completed']} of {counts['total']} files are searchable.")
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+class _Gateway:
+    """The Files and Vector Stores API of the gateway at `url`, with the key of `PRAXIS_API_KEY`."""
+
+    def __init__(self, url: str) -> None:
+        import httpx
+
+        key = os.environ.get("PRAXIS_API_KEY")
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._url = url
+        self._client = httpx.Client(base_url=url.rstrip("/") + "/v1", headers=headers, timeout=300)
+
+    def ask(self, method: str, path: str, **options: Any) -> Any:
+        """The JSON reply. Raises the error that the gateway answers with, or UpstreamError where it does not."""
+        import httpx
+
+        try:
+            response = self._client.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise UpstreamError(
+                f"The gateway at `{self._url}` cannot be reached ({error}); is `praxis up` running?"
+            ) from None
+        if response.is_success:
+            return response.json()
+        if response.status_code == 401 and "authorization" not in self._client.headers:
+            raise InvalidRequest("Set `PRAXIS_API_KEY` to a key; `praxis keys create NAME` makes one.")
+        try:
+            message = response.json()["error"]["message"]
+        except (ValueError, KeyError, TypeError):
+            message = f"The gateway at `{self._url}` answered {response.status_code}; see its log."
+        raise PraxisError(message)
+
+    def pages(self, path: str) -> Iterator[dict[str, Any]]:
+        """Every entry of a list."""
+        after: dict[str, str] = {}
+        while True:
+            page = self.ask("GET", path, params={"limit": "100", "order": "asc"} | after)
+            yield from page["data"]
+            if not page["has_more"] or not page["data"]:
+                return
+            after = {"after": page["data"][-1]["id"]}
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """The newest knowledge base called, or identified as, `name`."""
+        return next(
+            (
+                each
+                for each in reversed(list(self.pages("/vector_stores")))
+                if name in (each["name"], each["id"])
+            ),
+            None,
+        )
+
+    def store(self, name: str) -> str:
+        """The id of a knowledge base. Raises NotFound."""
+        if found := self.find(name):
+            return str(found["id"])
+        raise NotFound(f"There is no knowledge base `{name}`; `praxis knowledge create {name}` makes it.")
+
+    def files(self, store_id: str) -> Iterator[dict[str, Any]]:
+        """The files of a knowledge base: id, filename, status."""
+        names = {each["id"]: each["filename"] for each in self.pages("/files")}
+        for each in self.pages(f"/vector_stores/{store_id}/files"):
+            yield {"id": each["id"], "status": each["status"], "filename": names.get(each["id"], "-")}
+
+    def upload(self, store_id: str, path: Path) -> str:
+        """Send a file and put it into a knowledge base; its id."""
+        with path.open("rb") as content:
+            file = self.ask(
+                "POST", "/files", data={"purpose": "assistants"}, files={"file": (path.name, content)}
+            )
+        self.ask("POST", f"/vector_stores/{store_id}/files", json={"file_id": file["id"]})
+        return str(file["id"])
+
+    def settled(self, store_id: str, file_id: str) -> dict[str, Any]:
+        """A file in a knowledge base, once it is no longer in progress."""
+        while True:
+            entry: dict[str, Any] = self.ask("GET", f"/vector_stores/{store_id}/files/{file_id}")
+            if entry["status"] != "in_progress":
+                return entry
+            time.sleep(_POLL_SECONDS)
