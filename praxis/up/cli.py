@@ -135,7 +135,7 @@ def _keys(keys: dict[str, str]) -> str:
 def _summary(config: Config, at: Listeners, keys: dict[str, str]) -> str:
     """What to do next: addresses, keys where they are new, and two snippets that work when pasted."""
     gateway = config.server.public_url or at.gateway.url
-    key = keys.get("user", "$PRAXIS_KEY" if config.server.auth == "keys" else "none")
+    key = keys.get("user", "$PRAXIS_API_KEY" if config.server.auth == "keys" else "none")
     model = next(iter(config.assistants or config.models))
     known = key if keys or config.server.auth == "none" else None
     lines = ["", "Praxis is ready.", f"  UI       {at.ui.url}", f"  Gateway  {gateway}/v1"]
@@ -143,8 +143,8 @@ def _summary(config: Config, at: Listeners, keys: dict[str, str]) -> str:
         lines.append(_keys(keys))
     elif known is None:
         lines.append("  Keys     were shown when they were made; `praxis keys create NAME` makes another.")
-        lines.append("           Before pasting what follows: export PRAXIS_KEY=sk-praxis-…")
-    secret = f'"{known}"' if known else 'os.environ["PRAXIS_KEY"]'
+        lines.append("           Before pasting what follows: export PRAXIS_API_KEY=sk-praxis-…")
+    secret = f'"{known}"' if known else 'os.environ["PRAXIS_API_KEY"]'
     lines += [
         "",
         "With curl:",

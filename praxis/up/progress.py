@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
+_LIVE_INTERVAL = 0.2
+"""Seconds between two drawings of a line on a terminal."""
+
 _PLAIN_INTERVAL = 10.0
-"""Seconds between lines where the output is no terminal and a line cannot be drawn over."""
+"""Seconds between two lines where the output is no terminal and a line cannot be drawn over."""
 
 
 class Report(Protocol):
@@ -26,50 +30,53 @@ class Progress:
         self._output = output or sys.stdout
         self._live = self._output.isatty()
         self._drawn = False
+        self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
         """Print `text` on lines of its own."""
-        self._clear()
-        print(text, file=self._output, flush=True)
+        with self._lock:
+            if self._drawn:
+                self._output.write("\r\x1b[K")
+                self._drawn = False
+            print(text, file=self._output, flush=True)
 
     @contextmanager
     def step(self, title: str) -> Iterator[Report]:
-        """Time a step; yields the sink for its reports."""
+        """Time a step; yields the sink for its reports, of which the last is shown while it goes on."""
         began = time.monotonic()
-        drawn = began if self._live else began - _PLAIN_INTERVAL + 1
+        latest = ""
 
         def report(text: str, fraction: float | None = None) -> None:
-            nonlocal drawn
-            now = time.monotonic()
-            if now - drawn < (0.1 if self._live else _PLAIN_INTERVAL):
-                return
-            drawn = now
-            percent = "" if fraction is None else f"  {fraction:.0%}"
-            self._draw(f"… {title}: {text}{percent}  {_clock(now - began)}")
+            nonlocal latest
+            latest = f": {text}" + ("" if fraction is None else f"  {fraction:.0%}")
 
-        if self._live:
-            self._draw(f"… {title}")
+        def show() -> None:
+            wait = _LIVE_INTERVAL if self._live else 1.0
+            while not done.wait(wait):
+                self._draw(f"… {title}{latest}  {_clock(time.monotonic() - began)}")
+                wait = _LIVE_INTERVAL if self._live else _PLAIN_INTERVAL
+
+        done = threading.Event()
+        shower = threading.Thread(target=show, daemon=True)
+        shower.start()
+        mark = "✗"
         try:
             yield report
-        except BaseException:
-            # Not handled here: whatever ends the step, its line must say so before the reason is printed.
-            self.say(f"✗ {title}  {_clock(time.monotonic() - began)}")
-            raise
-        self.say(f"✓ {title}  {_clock(time.monotonic() - began)}")
+            mark = "✓"
+        finally:
+            done.set()
+            shower.join()
+            self.say(f"{mark} {title}  {_clock(time.monotonic() - began)}")
 
     def _draw(self, line: str) -> None:
-        if not self._live:
-            print(line, file=self._output, flush=True)
-            return
-        width = shutil.get_terminal_size().columns - 1
-        self._output.write("\r\x1b[K" + line[:width])
-        self._output.flush()
-        self._drawn = True
-
-    def _clear(self) -> None:
-        if self._drawn:
-            self._output.write("\r\x1b[K")
-            self._drawn = False
+        with self._lock:
+            if not self._live:
+                print(line, file=self._output, flush=True)
+                return
+            width = shutil.get_terminal_size().columns - 1
+            self._output.write("\r\x1b[K" + line[:width])
+            self._output.flush()
+            self._drawn = True
 
 
 def _clock(seconds: float) -> str:
