@@ -18,10 +18,6 @@ KEY, OTHER = "sk-praxis-test", "sk-praxis-other"
 RAW, ASSISTANT = "qwen2.5-0.5b", "labour-law"
 
 
-def side(page: Page, kind: str) -> object:
-    return page.locator(f"[class*=st-key-answer-{kind}]").last
-
-
 def open_documents(page: Page) -> None:
     page.get_by_test_id("stTopNavLink").filter(has_text="文档").click()
     expect(page.get_by_role("heading", name="知识库")).to_be_visible()
@@ -189,6 +185,7 @@ def test_the_gateway_goes_and_comes_back(gateway: FakeGateway, ui_url: str, page
     expect(page.get_by_text("网关暂时无法连接。")).to_have_count(0)
     ask(page, "第三问？")
     expect(page.get_by_text("好的。")).to_have_count(4)
+    expect(page.locator(".px-question", has_text="第三问？")).to_be_in_viewport()
 
 
 def test_signing_out_leaves_nothing_and_another_user_sees_nothing(

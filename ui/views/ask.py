@@ -142,9 +142,12 @@ def welcome(session: Session) -> str | None:
 
 def show_turn(session: Session, turn: Turn, number: int) -> None:
     """The question, and below it both answers; those still coming are drawn side by side in parallel."""
-    st.html(
-        f'<div class="px-question"><span>{escape(session.locale.t("ask.question"))}</span><p>{escape(turn.question)}</p></div>'
-    )
+    label, text = escape(session.locale.t("ask.question")), escape(turn.question)
+    st.html(f'<div class="px-question" id="question-{number}"><span>{label}</span><p>{text}</p></div>')
+    if number == len(session.conversation.turns) and number > 1:
+        # A new question appears below the earlier ones, where nobody would look for it.
+        scroll = f"document.getElementById('question-{number}')?.scrollIntoView({{behavior: 'smooth'}})"
+        st.html(f"<script>{scroll}</script>", unsafe_allow_javascript=True)
     for side, column in zip(turn.replies, st.columns(2, gap="medium"), strict=True):
         with column:
             if turn.replies[side].running:
