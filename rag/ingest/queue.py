@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,10 @@ _HEAD = 64
 """Tokens of a chunk's window that are kept for the law's name and the model's own marks."""
 
 
+class _Stopping(Exception):
+    """The process is ending; the file stays in progress and is begun again at the next start."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A file to be taken into a store."""
@@ -62,6 +67,7 @@ class Ingestion:
         self._awake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reading: dict[str, asyncio.Lock] = {}
+        self._stopping = threading.Event()
 
     def wake(self) -> None:
         """There is something new; may be called from any thread."""
@@ -71,6 +77,7 @@ class Ingestion:
     async def run(self) -> None:
         """Work until cancelled."""
         self._loop = asyncio.get_running_loop()
+        self._stopping.clear()
         running: dict[tuple[str, str], asyncio.Task[None]] = {}
         try:
             while True:
@@ -86,6 +93,8 @@ class Ingestion:
                 woken.cancel()
                 running = {key: task for key, task in running.items() if not task.done()}
         finally:
+            # A thread cannot be cancelled: it looks at this after each batch, so that the process ends at once.
+            self._stopping.set()
             for task in running.values():
                 task.cancel()
             await asyncio.gather(*running.values(), return_exceptions=True)
@@ -113,6 +122,8 @@ class Ingestion:
             code = error.code if isinstance(error, Unreadable) else "server_error"
             logger.info("file failed", extra=facts | {"code": code})
             await asyncio.to_thread(self._fail, job, code, error.message)
+        except _Stopping:
+            return
         except Exception:  # the edge of a background task: one bad file must not stop the others
             logger.exception("file failed", extra=facts)
             message = "Praxis failed on this file; its log has the details. Try again, or as another format."
@@ -155,8 +166,12 @@ class Ingestion:
                 query = sa.select(passages.digest, passages.vector).where(passages.digest.in_(part))
                 known |= {row.digest: np.frombuffer(row.vector, "<f4") for row in connection.execute(query)}
         fresh = {digest: texts[at] for at, digest in digests.items() if digest not in known}
-        rows = self._embedder.passages(list(fresh.values()))
+        rows = self._embedder.passages(list(fresh.values()), self._go_on)
         return known | dict(zip(fresh, rows, strict=True))
+
+    def _go_on(self, _: int) -> None:
+        if self._stopping.is_set():
+            raise _Stopping
 
     def _commit(
         self, job: Job, nodes: Sequence[BaseNode], digests: dict[int, str], vectors: dict[str, Any]
