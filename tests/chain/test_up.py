@@ -84,9 +84,9 @@ def up(prepared: Path, tmp_path: Path) -> Iterator[Up]:
 
 
 def family(facts: dict[str, Any]) -> list[psutil.Process]:
-    """Every process of the stack, and whatever these have started."""
-    named = [psutil.Process(pid) for pid in facts["pids"].values()]
-    return list({*named, *(child for each in named for child in each.children(recursive=True))})
+    """`praxis up` and every process below it."""
+    up = psutil.Process(facts["pids"]["up"])
+    return [up, *up.children(recursive=True)]
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -107,6 +107,7 @@ def test_a_stack_tells_of_deaths_survives_them_and_leaves_nothing_behind(up: Up)
     eventually(lambda: answers(facts["gateway"]), "the gateway is back", within=60)
 
     everything = family(facts)
+    assert len(everything) >= 5
     up.process.kill()
     up.process.wait()
     eventually(lambda: gone(everything), "nothing outlives a killed `praxis up`", within=60)
