@@ -50,11 +50,12 @@ class Access:
 
     async def refresh(self) -> None:
         """Read the keys again; on failure those known stay."""
+        began = time.monotonic()
         try:
             self._live = await asyncio.to_thread(self._keys.live)
         except sa.exc.SQLAlchemyError as error:
             logger.error("keys not refreshed", extra={"reason": type(error).__name__})
-        self._refreshed = time.monotonic()
+        self._refreshed = began
 
     async def principal(self, headers: Iterable[tuple[bytes, bytes]]) -> Principal:
         """Who sent these headers. Raises NotAuthenticated."""
@@ -83,9 +84,12 @@ class Access:
     async def _find(self, digest: str) -> Principal | None:
         principal = self._live.get(digest)
         if principal is None:
-            # A key made a moment ago is not in memory yet. Strangers cause one read a tenth of a second, no more.
+            # A key made a moment ago is not in memory yet: only a read that began after the question can tell.
+            # All who wait share it, so strangers cause one read a tenth of a second, no more.
+            asked = time.monotonic()
             async with self._refreshing:
-                if digest not in self._live and time.monotonic() - self._refreshed > REFRESH_SECONDS / 10:
+                if self._refreshed < asked:
+                    await asyncio.sleep(max(0.0, self._refreshed + REFRESH_SECONDS / 10 - time.monotonic()))
                     await self.refresh()
             principal = self._live.get(digest)
         if principal is None or (principal.expires_at is not None and principal.expires_at <= time.time()):

@@ -104,7 +104,7 @@ def send(
         headers or {}
     )
     began = time.monotonic()
-    with httpx.stream("POST", gateway.url + path, content=content, headers=given, timeout=60) as response:
+    with gateway.http.stream("POST", gateway.url + path, content=content, headers=given) as response:
         reply = Reply(response.status_code, response.headers, b"")
         try:
             for chunk in response.iter_raw():

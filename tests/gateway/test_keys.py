@@ -48,7 +48,7 @@ def test_a_revoked_key_is_worth_nothing(running: Gateway) -> None:
 
 
 def test_an_expired_key_is_worth_nothing(running: Gateway) -> None:
-    _, secret = running.keys.create("trainee", expires_at=time.time() + 3)
+    _, secret = running.keys.create("trainee", expires_at=time.time() + 5)
     assert running.post(CHAT, key=secret, json=BODY).status_code == 200
     eventually(lambda: running.post(CHAT, key=secret, json=BODY).status_code == 401, "the key is refused")
 
@@ -76,3 +76,10 @@ def test_a_key_for_a_model_may_use_its_alias(running: Gateway) -> None:
         assert running.post(CHAT, key=secret, json={**BODY, "model": name}).status_code == 200
     unknown = running.post(CHAT, key=secret, json={**BODY, "model": "nobody"})
     assert unknown.status_code == 404
+
+
+def test_keys_made_in_quick_succession_work_at_once(running: Gateway) -> None:
+    for number in range(8):
+        _, secret = running.keys.create(f"new-{number}")
+        assert running.post(CHAT, key=secret, json=BODY).status_code == 200
+        assert running.post(CHAT, key=f"{secret}x", json=BODY).status_code == 401

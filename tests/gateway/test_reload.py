@@ -3,8 +3,6 @@
 import json
 import signal
 
-import httpx
-
 from tests.fakes.vllm import VLLM
 from tests.gateway.asking import ask, house
 from tests.gateway.conftest import Serve
@@ -64,7 +62,7 @@ def broken(engine: VLLM) -> str:
 
 def test_a_broken_file_is_refused_whole_and_readiness_says_why(gateway: Serve, engine: VLLM) -> None:
     running = gateway(house(engine))
-    eventually(lambda: httpx.get(f"{running.url}/readyz").status_code == 200, "the gateway is ready")
+    eventually(lambda: running.get("/readyz", key=None).status_code == 200, "the gateway is ready")
     running.write(broken(engine))
     reply = running.reload()
     assert reply.status_code == 400
@@ -76,24 +74,24 @@ def test_a_broken_file_is_refused_whole_and_readiness_says_why(gateway: Serve, e
     assert {"law", "default"} <= known(running)
     assert "medicine" not in known(running)
     assert ask(running).status == 200
-    ready = httpx.get(f"{running.url}/readyz")
+    ready = running.get("/readyz", key=None)
     assert ready.status_code == 200
     assert "models.medicine.backend" in ready.text
     running.configure(house(engine))
-    assert "models.medicine.backend" not in httpx.get(f"{running.url}/readyz").text
+    assert "models.medicine.backend" not in running.get("/readyz", key=None).text
 
 
 def test_a_broken_file_that_nobody_announces_harms_nothing(gateway: Serve, engine: VLLM) -> None:
     running = gateway(house(engine))
     running.write(broken(engine))
     eventually(
-        lambda: "models.medicine.backend" in httpx.get(f"{running.url}/readyz").text, "readiness says why"
+        lambda: "models.medicine.backend" in running.get("/readyz", key=None).text, "readiness says why"
     )
     assert ask(running).status == 200
     running.write("models: [")
     running.process.send_signal(signal.SIGHUP)
     eventually(
-        lambda: "models.medicine" not in httpx.get(f"{running.url}/readyz").text,
+        lambda: "models.medicine" not in running.get("/readyz", key=None).text,
         "readiness says the newer reason",
     )
     assert ask(running).status == 200

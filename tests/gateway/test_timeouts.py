@@ -76,8 +76,8 @@ def test_idle_in_a_stream(gateway: Serve, replicas: list[VLLM]) -> None:
 
 
 def test_idle_in_a_stream_that_crawls_is_not_reached(gateway: Serve, engine: VLLM) -> None:
-    engine.script.next(faults.slow(gap=0.25))
-    reply = ask(gateway(house(engine, timeouts={"idle": 1})), stream=True)
+    engine.script.next(faults.slow(gap=0.5))
+    reply = ask(gateway(house(engine, timeouts={"idle": 2})), stream=True)
     assert reply.done
 
 
@@ -101,8 +101,8 @@ def test_total_of_a_plain_reply(gateway: Serve, replicas: list[VLLM]) -> None:
 def test_total_of_a_stream(gateway: Serve, engine: VLLM) -> None:
     engine.says = (" word",) * 1000
     engine.script.always(faults.slow(gap=0.1))
-    reply = ask(gateway(house(engine, timeouts={"total": 1})), stream=True)
+    reply = ask(gateway(house(engine, timeouts={"total": 3})), stream=True)
     assert reply.status == 200
     assert reply.text.startswith(" word")
     assert not reply.done
-    told(reply, "total", "1")
+    told(reply, "total", "3")
