@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -233,9 +232,8 @@ async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T 
     finally:
         for each in (task, gone):
             each.cancel()
-        for each in (task, gone):
-            with suppress(asyncio.CancelledError, Exception):
-                await each
+        # Both are waited for, so that nothing of this request outlives it; their outcome has been told above.
+        await asyncio.gather(task, gone, return_exceptions=True)
 
 
 async def _disconnect(request: Request) -> None:
