@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from sqlalchemy import Engine
 
@@ -18,10 +19,11 @@ from praxis.errors import NotFound
 from rag import tables
 from rag.answer.statutes import references, same_law
 from rag.files import Files
+from rag.index import retrievers
 from rag.index.embedding import Embedder, Vectors
 from rag.index.filters import Filter
 from rag.index.lexicon import statutory
-from rag.index.retrievers import Allowed, DenseRetriever, FusionRetriever, KeywordRetriever
+from rag.index.retrievers import Allowed, DenseRetriever, FusionRetriever, KeywordRetriever, Restated
 from rag.index.shelf import Shelf, StoreIndex
 from rag.passages import Hit, Passage
 from rag.stores import Stores
@@ -105,15 +107,18 @@ class Library:
     def _search(self, store_ids: list[str], query: str, limit: int, filters: Filter | None) -> list[Hit]:
         indexes = {each: self.shelf.index(each) for each in store_ids}
         allowed = self._allowed(store_ids, filters) if filters is not None else None
-        vector = self.embedder.queries([query])[0]
-        bundle = QueryBundle(query, embedding=vector.tolist())
-        rankings = (
-            DenseRetriever(indexes, allowed),
-            KeywordRetriever(indexes, allowed),
-            KeywordRetriever(indexes, allowed, statutory),
-        )
-        retriever = FusionRetriever(rankings)
-        found = retriever.retrieve(bundle)[: 2 * limit + 10]
+        restated = statutory(query)
+        vectors = self.embedder.queries([query, restated] if restated else [query])
+        vector = vectors[0]
+        dense, words = DenseRetriever(indexes, allowed), KeywordRetriever(indexes, allowed)
+        rankings: list[tuple[BaseRetriever, float]] = [(dense, retrievers.DENSE), (words, retrievers.KEYWORD)]
+        if restated:
+            other = QueryBundle(restated, embedding=vectors[1].tolist())
+            rankings.append((Restated(words, other), retrievers.RESTATED_KEYWORD))
+            rankings.append((Restated(dense, other), retrievers.RESTATED_DENSE))
+        found = FusionRetriever(rankings).retrieve(QueryBundle(query, embedding=vector.tolist()))[
+            : 2 * limit + 10
+        ]
         scores = self._relevance(indexes, found, vector)
         passages = self._passages([int(each.node.node_id) for each in found])
         hits = [Hit(passages[each], score) for each, score in scores.items() if each in passages]
