@@ -41,6 +41,14 @@ assistants:
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test of the room waits for a whole stack, which takes minutes on a slow machine."""
+    room = Path(__file__).parent
+    for item in items:
+        if room in item.path.parents:
+            item.add_marker(pytest.mark.timeout(READY_SECONDS + 300))
+
+
 @dataclass
 class Stack:
     """A running `praxis up`: where its parts listen, and the keys that it showed."""
