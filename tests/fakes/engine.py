@@ -202,10 +202,10 @@ class Engine:
 
     async def _shutdown(self) -> None:
         await self._close()
-        # Every connection ends by itself once it is lost.
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        if others:
-            await asyncio.wait(others, timeout=5)
+        # Every connection ends by itself once it is lost; one that was just accepted comes to light a turn later.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others, timeout=0.05)
+            await self._close()
         # The loop closes an aborted transport in a later turn.
         for _ in range(3):
             await asyncio.sleep(0)
