@@ -90,7 +90,7 @@ WRONG = [
 def passages(embedder: Embedder) -> list[Passage]:
     """The articles that `TRUE` speaks of."""
     wanted = {(law, article) for _, law, article in TRUE}
-    found = []
+    found: list[Passage] = []
     for file in sorted(SAMPLES.glob("*.txt")):
         text = file.read_text(encoding="utf-8")
         for chunk in split(text, 480, embedder.count):
