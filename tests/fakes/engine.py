@@ -230,7 +230,11 @@ class Engine:
         finally:
             self.open -= 1
             self._writers.discard(stream.writer)
-            stream.writer.close()
+            # Closing would wait for a client that is gone to take the rest.
+            if stream.gone.is_set():
+                stream.writer.transport.abort()
+            else:
+                stream.writer.close()
 
     async def _read(self, reader: asyncio.StreamReader, connection: int, turn: int) -> Seen:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
