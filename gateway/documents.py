@@ -19,6 +19,7 @@ from praxis.keys import Principal
 
 INTERVAL_SECONDS = 1.0
 RETRIEVAL_SECONDS = 30.0
+SENTENCE_SECONDS = 120.0
 
 
 class Documents:
@@ -48,10 +49,16 @@ class Documents:
         return self._replica.answered and self._replica.reachable
 
     def target(self, route_name: str, base: str | None) -> Target:
-        """Where a grounded request goes. It may take as long as the model behind it, and a search before that."""
+        """Where a grounded request goes. Each of its waits may be as long as the model's own, and what the document
+        process adds to it: a search before the first event, a sentence held back until it is checked."""
         model = self._config.models.get(base or "")
         timeouts = model.timeouts if model else Timeouts()
-        patient = timeouts.model_copy(update={"first_event": timeouts.first_event + RETRIEVAL_SECONDS})
+        added = {
+            "first_event": timeouts.first_event + RETRIEVAL_SECONDS,
+            "idle": timeouts.idle + SENTENCE_SECONDS,
+        }
+        # Which fields the file wrote must stay as it is: it decides whether `first_event` bounds a plain reply.
+        patient = Timeouts.model_construct(set(timeouts.model_fields_set), **timeouts.model_dump() | added)
         return Target(route_name, self._backend, route_name, {}, patient)
 
     def headers(self, principal: Principal) -> Headers:
