@@ -116,9 +116,8 @@ class Library:
             other = QueryBundle(restated, embedding=vectors[1].tolist())
             rankings.append((Restated(words, other), retrievers.RESTATED_KEYWORD))
             rankings.append((Restated(dense, other), retrievers.RESTATED_DENSE))
-        found = FusionRetriever(rankings).retrieve(QueryBundle(query, embedding=vector.tolist()))[
-            : 2 * limit + 10
-        ]
+        ranked = FusionRetriever(rankings).retrieve(QueryBundle(query, embedding=vector.tolist()))
+        found = ranked[: 2 * limit + 10]  # some may have been deleted by the time that they are read
         scores = self._relevance(indexes, found, vector)
         passages = self._passages([int(each.node.node_id) for each in found])
         hits = [Hit(passages[each], score) for each, score in scores.items() if each in passages]
