@@ -59,6 +59,14 @@ def question_in(messages: Sequence[Message]) -> str:
     )
 
 
+def distinct(hits: Sequence[Hit]) -> list[Hit]:
+    """The hits without those that repeat the words of a better one, as when a statute was uploaded twice."""
+    best: dict[str, Hit] = {}
+    for hit in hits:
+        best.setdefault("".join(hit.passage.text.split()), hit)
+    return list(best.values())
+
+
 def pack(
     messages: Sequence[Message],
     hits: Sequence[Hit],

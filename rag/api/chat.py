@@ -17,7 +17,7 @@ from praxis.config import Config
 from praxis.errors import InvalidRequest, UpstreamError
 from rag.answer import grounding, reply
 from rag.answer.citations import Annotator, Reading, Untouched
-from rag.answer.context import PASSAGE_TOKENS, Context, pack, question_in
+from rag.answer.context import PASSAGE_TOKENS, Context, distinct, pack, question_in
 from rag.answer.prompts import WORDING, Language, language_of
 from rag.api.asker import OPERATOR, asker_of
 from rag.generation import Generation, Refused, Reply
@@ -121,8 +121,8 @@ class Answering:
             return False, []
         limit = search.limit if search else assistant.top_k if assistant else 0
         least = max(search.min_score if search else 0.0, assistant.min_score if assistant else 0.0)
-        hits = await self.library.search(stores, question, limit=limit, filters=filters)
-        return bool(hits), [hit for hit in hits if hit.score >= least]
+        hits = await self.library.search(stores, question, limit=2 * limit, filters=filters)
+        return bool(hits), [hit for hit in distinct(hits)[:limit] if hit.score >= least]
 
     async def _generate(
         self, hits: Sequence[Hit], language: Language

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from praxis.errors import InvalidRequest
-from rag.answer.context import Message, estimate_tokens, message_text, pack, question_in
+from rag.answer.context import Message, distinct, estimate_tokens, message_text, pack, question_in
 from rag.answer.prompts import CLOSE, OPEN, heading, language_of, quotable, system_prompt
 from rag.passages import Hit
 from tests.rag.answer.corpus import HOSTILE, articles, hostile
@@ -44,6 +44,15 @@ def test_a_file_without_articles_is_named_by_name_and_page() -> None:
     passage = replace(hostile(), filename="须知.pdf")
     assert heading(passage, "zh") == "须知.pdf 第2页"
     assert heading(passage, "en") == "须知.pdf page 2"
+
+
+def test_a_statute_uploaded_twice_is_shown_once() -> None:
+    twice = [
+        each
+        for hit in hits()
+        for each in (hit, replace(hit, passage=replace(hit.passage, id=-1, text=hit.passage.text + "\n")))
+    ]
+    assert distinct(twice) == hits()
 
 
 def test_a_hostile_document_stays_inside_the_quotation() -> None:
