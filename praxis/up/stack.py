@@ -263,6 +263,8 @@ class Stack:
 
 def _last_words(line: str) -> str:
     """The message of a log's last line: what a process that does not answer yet is doing."""
+    if line.strip() in ("(empty)", "(no log)"):
+        return "starting"
     line = re.sub(r"^\(.*?\) (\w+ [\d:. -]+ \[.*?\] )?", "", line.strip())
     try:
         message: Any = json.loads(line)["message"]
