@@ -1,16 +1,20 @@
 """Files read in a bounded process: what comes out, and the one sentence that each bad file gets."""
 
 import io
+import os
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anyio
+import psutil
 import pytest
 
 from rag.ingest.document import Document, Unreadable
 from rag.ingest.nodes import chunks
 from rag.ingest.worker import Limits, extract
+from tests.processes import eventually
 from tests.rag import documents
 from tests.rag.conftest import SAMPLES
 
@@ -113,9 +117,22 @@ def test_a_file_that_takes_too_long_is_stopped(read: Read) -> None:
         read(documents.pdf(*[["甲" * 40] * 30] * 60), "a.pdf", Limits(wall=0.05))
 
 
-def test_the_reading_process_has_no_secret(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A file that broke out of its reader would find nothing worth having.
+def test_the_reading_process_has_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A file that broke out of its reader would find nothing worth having. The pipe keeps the reader waiting.
     monkeypatch.setenv("PRAXIS_RAG_SECRET", "s3cret")
-    path = Path(__file__).parents[2] / "rag" / "ingest" / "worker.py"
-    assert "os.environ" not in path.read_text(encoding="utf-8")
-    assert read("文本".encode(), "a.txt").text == "文本"
+    pipe = tmp_path / "upload"
+    os.mkfifo(pipe)
+
+    def readers() -> list[psutil.Process]:
+        children = psutil.Process().children()
+        return [each for each in children if "rag.ingest.worker" in each.cmdline()]
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(anyio.run, extract, pipe, "a.txt", Limits())
+        (reader,) = eventually(readers, "the reading process runs")
+        found = reader.environ()
+        reader.kill()
+        with pytest.raises(Unreadable):
+            reading.result(timeout=60)
+    assert "s3cret" not in found.values()
+    assert set(found) <= {"PATH", "PYTHONPATH", "PYTHONUTF8", "LC_ALL"}
