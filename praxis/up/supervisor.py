@@ -81,7 +81,7 @@ class Supervisor:
         self._logs = logs
         self._keep_open = keep_open
         # A Unix socket's path may have 107 characters at most, which a folder of the user's may exceed.
-        self._sockets = Path(tempfile.mkdtemp(prefix="praxis-"))
+        self._sockets = run if len(str(run)) < 85 else Path(tempfile.mkdtemp(prefix="praxis-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._pids: dict[str, int] = {}
         self._deaths: Counter[str] = Counter()
@@ -178,7 +178,8 @@ class Supervisor:
         for group in self._pids.values():
             _kill_group(group)
         psutil.wait_procs(children, timeout=5)
-        shutil.rmtree(self._sockets, ignore_errors=True)
+        if self._sockets != self._run:
+            shutil.rmtree(self._sockets, ignore_errors=True)
 
     def _ends(self) -> list[tuple[str, str]]:
         """Which programs ended, and how, since the last call, by supervisord's log, which tells every start and end."""
@@ -233,10 +234,10 @@ class Supervisor:
         command = f"{sys.executable} {program.__file__} {self._run / 'programs.json'}"
         sections = [
             "[supervisord]\nnodaemon=true\nloglevel=info\nlogfile=/dev/null\nlogfile_maxbytes=0\n"
-            f"pidfile={self._sockets / 'pid'}\n",
+            f"pidfile={_escape(str(self._sockets / 'supervisord.pid'))}\n",
             "[rpcinterface:supervisor]\n"
             "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n",
-            f"[unix_http_server]\nfile={self._sockets / 'control'}\nchmod=0600\n",
+            f"[unix_http_server]\nfile={_escape(str(self._sockets / 'control'))}\nchmod=0600\n",
         ]
         sections += [
             f"[program:{each.name}]\n"
