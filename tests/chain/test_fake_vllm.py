@@ -69,7 +69,7 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 def bearer(key: str) -> dict[str, str]:
     """The header that carries a key."""
-    return {"authorization": f"Bearer {key}"}
+    return {"authorization": f"Bearer {key}".rstrip()}
 
 
 def shape(value: Any) -> Any:

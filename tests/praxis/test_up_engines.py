@@ -7,7 +7,7 @@ import pytest
 
 from praxis.config import Config, load
 from praxis.errors import PraxisError
-from praxis.up.engines import command, command_flags, environment, planned, program
+from praxis.up.engines import command, command_flags, cpu_dtype, environment, planned, program
 from praxis.up.progress import Progress
 
 
@@ -64,8 +64,22 @@ def test_the_command_on_a_cpu(tmp_path: Path, model: Path) -> None:
     assert words[:5] == [str(made.python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
     assert words[5:] == [
         *("--host", "127.0.0.1", "--port", "8123", "--served-model-name", "toy-served"),
-        *("--enforce-eager", "--dtype", "bfloat16", "--max-model-len", "1024", "--enable-lora"),
+        *("--enforce-eager", "--dtype", words[words.index("--dtype") + 1], "--max-model-len", "1024"),
+        "--enable-lora",
     ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "dtype"),
+    [
+        ("flags : fpu avx avx2", "float32"),
+        ("flags : avx2 avx512f avx512_bf16", "bfloat16"),
+        ("flags : avx512f amx_bf16 amx_tile", "bfloat16"),
+        ("Features : fp asimd bf16", "bfloat16"),
+    ],
+)
+def test_a_cpu_computes_in_what_it_has_instructions_for(flags: str, dtype: str) -> None:
+    assert cpu_dtype(flags) == dtype
 
 
 def test_the_command_on_a_gpu_leaves_kernels_and_precision_to_the_engine(tmp_path: Path, model: Path) -> None:
