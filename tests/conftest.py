@@ -1,6 +1,7 @@
-"""What every test room shares: nothing but the guarantee that a test does not find the machine's own Praxis."""
+"""What every test room shares: the guarantee that where and how the tests are run changes none of them."""
 
 import os
+import signal
 
 import pytest
 
@@ -11,3 +12,9 @@ def clean_environment() -> None:
     for name in list(os.environ):
         if name.startswith(("PRAXIS_", "OPENAI_")) and not name.startswith("PRAXIS_TEST_"):
             del os.environ[name]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Processes under test hear Ctrl-C also where a shell runs the tests in the background, ignoring it, as children do."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
