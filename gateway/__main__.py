@@ -6,10 +6,7 @@ import argparse
 import asyncio
 import gc
 import signal
-import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -18,22 +15,15 @@ import uvloop
 from gateway.app import Gateway, create_app
 from praxis import log
 from praxis.errors import ConfigError, PraxisError
+from praxis.server import Server, listen
 
 DRAIN_POLL_SECONDS = 0.05
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server without its signal handling: SIGTERM must fail readiness and drain before the port closes."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def serve(config: Path, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT, then let what is in flight end within `server.drain` seconds."""
     gateway = create_app(config, host)
-    listener = _listen(host, port)
+    listener = listen("The gateway", host, port)
     server = Server(
         uvicorn.Config(
             gateway,
@@ -65,19 +55,6 @@ async def serve(config: Path, host: str, port: int) -> None:
     gc.freeze()
     await server.serve(sockets=[listener])
     drain.cancel()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """The listening socket. Raises PraxisError when the address cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise PraxisError(
-            f"The gateway cannot listen on `{host}:{port}` ({reason}); stop what listens there, or choose another "
-            "port with `--port`."
-        ) from None
 
 
 async def _reload(gateway: Gateway) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -22,15 +23,17 @@ from gateway.adapters.engine import Engines
 from gateway.adapters.reconcile import Adapters
 from gateway.api import admin, documents, health, models
 from gateway.api.inference import PATHS, Inference, request_id
-from gateway.configuration import Configuration
 from gateway.documents import Documents
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import Message, Receive, Scope, Send
-from gateway.proxy.exchange import Sweep
+from gateway.proxy.sweep import Sweep
 from gateway.readiness import Readiness
 from gateway.routing.probes import Probes
 from gateway.routing.table import Registry
 from praxis import http_errors
+from praxis.config import Config
+from praxis.configuration import Configuration
+from praxis.errors import ConfigError, Problem
 from praxis.keys import Keys
 from praxis.state import connect
 
@@ -58,7 +61,7 @@ def create_app(config: Path, host: str) -> Gateway:
     Raises ConfigError when the file cannot be used.
     """
     loop = asyncio.get_running_loop()
-    configuration = Configuration(config, host)
+    configuration = Configuration(config, lambda loaded: _must_be_safe(loaded, host))
     current = configuration.current
     engine = connect(current.state)
     keys = Keys(engine)
@@ -137,6 +140,22 @@ def _dispatch(inference: Inference, surface: FastAPI) -> Application:
             await surface(scope, receive, marked)
 
     return application
+
+
+def _must_be_safe(config: Config, host: str) -> None:
+    """Without keys only this machine may ask. Raises ConfigError."""
+    if config.server.auth == "none" and not _loopback(host):
+        fix = f"`none` is refused on `{host}`; write `keys`, or listen on 127.0.0.1"
+        raise ConfigError(str(config.path), [Problem(None, "server.auth", fix)])
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 async def _keep(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from gateway.configuration import Configuration
 from gateway.documents import Documents
 from gateway.routing.table import Registry
+from praxis.configuration import Configuration
 
 
 class Readiness:

@@ -6,32 +6,23 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from praxis import log
+from praxis.configuration import Configuration
 from praxis.errors import ConfigError, PraxisError
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server, which ends by SIGTERM and SIGINT as by any other reason: with exit code 0."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+from praxis.server import Server, listen
 
 
 async def serve(app: Any, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT. Raises PraxisError when the address cannot be had."""
+    listener = listen("rag", host, port)
     server = Server(
         uvicorn.Config(
             app,
-            host=host,
-            port=port,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -45,9 +36,7 @@ async def serve(app: Any, host: str, port: int) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    await server.serve()
-    if not server.started:
-        raise SystemExit(1)
+    await server.serve(sockets=[listener])
 
 
 def main() -> None:
@@ -60,16 +49,15 @@ def main() -> None:
     try:
         # Loading what the process is made of takes seconds; `--help` and a wrong argument need none of it.
         from rag.app import create_app
-        from rag.configuration import Configuration
 
         app = create_app(Configuration(arguments.config))
+        asyncio.run(serve(app, arguments.host, arguments.port))
     except ConfigError as error:
         sys.stderr.write(error.message + "\n")
         raise SystemExit(2) from None
     except PraxisError as error:
         sys.stderr.write(error.message + "\n")
         raise SystemExit(1) from None
-    asyncio.run(serve(app, arguments.host, arguments.port))
 
 
 if __name__ == "__main__":

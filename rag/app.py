@@ -17,11 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from praxis import http_errors, state, weights
 from praxis.config import Config
+from praxis.configuration import Configuration
 from praxis.errors import NotAuthenticated
 from rag import tables
 from rag.api import chat, embeddings, internal, vector_stores
 from rag.api import files as files_api
-from rag.configuration import Configuration
 from rag.files import Files
 from rag.generation import Generation
 from rag.index import e5
@@ -63,6 +63,11 @@ def create_app(
     def current() -> Config:
         return configuration.current
 
+    async def tell() -> None:
+        if configuration.current.rag != config.rag:
+            logger.warning("`rag` in models.yaml changed: restart rag for that part to take effect")
+
+    configuration.on_change(tell)
     access = vector_stores.Access(library, current)
     links = Links(secret, lambda: configuration.current.server.public_url or gateway)
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from gateway.access import Access
 from gateway.adapters.reconcile import Adapters
 from gateway.api.identity import Operator
-from gateway.configuration import Configuration
 from gateway.routing.table import Registry
+from praxis.configuration import Configuration
 from praxis.errors import ConfigError, InvalidRequest
 from praxis.keys import Keys
 

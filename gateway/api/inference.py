@@ -12,7 +12,8 @@ from gateway.documents import Documents
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import AsgiSink, ClientGone, Receive, Scope, Send, read_body, send_error
 from gateway.proxy.call import Call, parse
-from gateway.proxy.exchange import Exchange, Plan, Sweep
+from gateway.proxy.exchange import Exchange, Plan
+from gateway.proxy.sweep import Sweep
 from gateway.readiness import Readiness
 from gateway.routing.table import Route, Table
 from praxis.errors import InvalidRequest, Overloaded, PraxisError

@@ -11,7 +11,6 @@ bytes), so that everything before it can be tried again elsewhere. Nothing is tr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -22,6 +21,7 @@ from gateway.metrics import Metrics
 from gateway.proxy.call import Call
 from gateway.proxy.connection import Connection, Headers
 from gateway.proxy.events import EventStream, Rename, tokens
+from gateway.proxy.sweep import Sweep
 from gateway.routing.replica import Lease, Replica
 from gateway.routing.table import Target
 from praxis.errors import InternalError, Overloaded, PraxisError, UpstreamError, UpstreamTimeout
@@ -32,7 +32,6 @@ HOLD = 1024 * 1024
 MAX_ERROR = 64 * 1024
 MAX_ATTEMPTS = 3
 AFTER_DONE_SECONDS = 1.0
-SWEEP_SECONDS = 0.1
 
 
 class Sink(Protocol):
@@ -437,7 +436,7 @@ class Exchange:
     # Time
 
     def check(self, now: float) -> None:
-        """Called every `SWEEP_SECONDS`: end what has run out of time."""
+        """Called by the sweep: end what has run out of time."""
         if self._phase is Phase.DRAINING and now >= self._deadline:
             self._finish(None)
         elif now >= self._total:
@@ -476,36 +475,3 @@ def _status_of(error: Any) -> int:
     """The HTTP status that an error event stands for; engines put it into `code`."""
     code = error.get("code") if isinstance(error, dict) else None
     return code if isinstance(code, int) and 400 <= code < 600 else 502
-
-
-class Sweep:
-    """One timer for all exchanges in place of one for each: looks at them every `SWEEP_SECONDS` while there are any."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, each_sweep: Callable[[], None]) -> None:
-        self.loop = loop
-        self._each_sweep = each_sweep
-        self._active: set[Exchange] = set()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def __len__(self) -> int:
-        return len(self._active)
-
-    def add(self, exchange: Exchange) -> None:
-        self._active.add(exchange)
-        if self._timer is None:
-            self._timer = self.loop.call_later(SWEEP_SECONDS, self._tick)
-
-    def discard(self, exchange: Exchange) -> None:
-        self._active.discard(exchange)
-
-    def stop(self) -> None:
-        """End every exchange with an error that the client can act on."""
-        for exchange in list(self._active):
-            exchange.stop()
-
-    def _tick(self) -> None:
-        now = self.loop.time()
-        for exchange in list(self._active):
-            exchange.check(now)
-        self._each_sweep()
-        self._timer = self.loop.call_later(SWEEP_SECONDS, self._tick) if self._active else None

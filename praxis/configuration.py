@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from praxis.config import Config, load
-from praxis.errors import ConfigError, Problem
+from praxis.errors import ConfigError
 
-logger = logging.getLogger("praxis.gateway.configuration")
+logger = logging.getLogger("praxis.configuration")
 
 POLL_SECONDS = 0.5
 
@@ -19,12 +18,12 @@ POLL_SECONDS = 0.5
 class Configuration:
     """Holds the `current` configuration of the file at `path`, and why the last change was `refused`, if it was.
 
-    `host` is the address that the gateway listens on: without keys only loopback is allowed.
+    `accept` raises ConfigError for what a process cannot live with though the file is in order.
     """
 
-    def __init__(self, path: Path, host: str) -> None:
+    def __init__(self, path: Path, accept: Callable[[Config], None] = lambda _: None) -> None:
         self._path = path
-        self._host = host
+        self._accept = accept
         self._stamp = self._look()
         self._changed: list[Callable[[], Awaitable[None]]] = []
         self._reloading = asyncio.Lock()
@@ -73,16 +72,5 @@ class Configuration:
 
     def _load(self) -> Config:
         config = load(self._path)
-        if config.server.auth == "none" and not _loopback(self._host):
-            fix = f"`none` is refused on `{self._host}`; write `keys`, or listen on 127.0.0.1"
-            raise ConfigError(str(self._path), [Problem(None, "server.auth", fix)])
+        self._accept(config)
         return config
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

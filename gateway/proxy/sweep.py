@@ -1,0 +1,50 @@
+"""The clock of the hot path: one timer for all exchanges in place of one for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+SWEEP_SECONDS = 0.1
+
+
+class Timed(Protocol):
+    """What the sweep looks after."""
+
+    def check(self, now: float) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Sweep:
+    """Looks at all active exchanges every `SWEEP_SECONDS` while there are any."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, each_sweep: Callable[[], None]) -> None:
+        self.loop = loop
+        self._each_sweep = each_sweep
+        self._active: set[Timed] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._active)
+
+    def add(self, exchange: Timed) -> None:
+        self._active.add(exchange)
+        if self._timer is None:
+            self._timer = self.loop.call_later(SWEEP_SECONDS, self._tick)
+
+    def discard(self, exchange: Timed) -> None:
+        self._active.discard(exchange)
+
+    def stop(self) -> None:
+        """End every exchange with an error that the client can act on."""
+        for exchange in list(self._active):
+            exchange.stop()
+
+    def _tick(self) -> None:
+        now = self.loop.time()
+        for exchange in list(self._active):
+            exchange.check(now)
+        self._each_sweep()
+        self._timer = self.loop.call_later(SWEEP_SECONDS, self._tick) if self._active else None
