@@ -34,7 +34,7 @@ backends:
     api_key_env: CHAIN_ENGINE_KEY
     launch: {{model: smollm2, max_model_len: 8192, enable_lora: true, max_loras: 2, max_lora_rank: 16}}
 models:
-  smollm2: {{backend: local, upstream: smollm2, aliases: [default], defaults: {{temperature: 0}}}}
+  smollm2: {{backend: local, upstream: smollm2, aliases: [default], defaults: {{temperature: 0, max_tokens: 64}}}}
 rag: {{url: "http://127.0.0.1:{rag}"}}
 assistants:
   labour-law: {{model: smollm2, knowledge: [labour-law], top_k: 2, max_tokens: 60}}
