@@ -14,7 +14,9 @@ pytestmark = pytest.mark.chain
 def test_a_question_is_answered_side_by_side(stack: Stack, page: Page, tmp_path: Path) -> None:
     sign_in(page, str(stack.urls["ui"]), stack.user_key)
     ask(page, "公司按基本工资计算加班费，合法吗？")
-    expect(page.get_by_text("首字").nth(1)).to_be_visible(timeout=240_000)  # the figures of both finished sides
+    expect(page.get_by_text("首字").nth(1)).to_be_visible(
+        timeout=240_000
+    )  # the figures of both finished sides
     page.screenshot(path=str(tmp_path / "compared.png"), full_page=True)
     expect(page.get_by_text("公司按基本工资计算加班费，合法吗？").first).to_be_visible()
 
