@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
@@ -31,7 +30,10 @@ _STEPS = [_create]
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """An adapter that should be live: its public name, the model it extends, its folder and its content's revision."""
+    """An adapter that should be live: its public name, the model it extends, its folder and its content's revision.
+
+    `created_at` is in Unix seconds.
+    """
 
     name: str
     base: str
@@ -67,8 +69,3 @@ class DesiredAdapters:
     def remove(self, name: str) -> None:
         with writing(self._engine).begin() as connection:
             connection.execute(sa.delete(_table).where(_table.c.name == name))
-
-
-def now() -> float:
-    """Unix seconds."""
-    return time.time()

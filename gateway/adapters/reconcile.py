@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gateway.adapters.desired import Desired, DesiredAdapters, now
+from gateway.adapters.desired import Desired, DesiredAdapters
 from gateway.adapters.engine import Engines
 from gateway.adapters.source import read
 from gateway.routing.replica import Backend, Replica
@@ -52,7 +53,7 @@ class Adapters:
             except InvalidRequest as error:
                 logger.error("adapter refused", extra={"adapter": name, "reason": error.message})
                 continue
-            wanted[name] = Desired(name, section.base, str(path), source.revision, "models.yaml", now())
+            wanted[name] = Desired(name, section.base, str(path), source.revision, "models.yaml", time.time())
         self._wanted = wanted
         live = [LiveAdapter(each.name, each.base, each.upstream) for each in wanted.values()]
         self._registry.apply(config, live)
@@ -71,7 +72,7 @@ class Adapters:
         backend = self._backend(config, name, base)
         path = config.resolve(Path(source))
         checked = await asyncio.to_thread(read, path, config.adapter_roots())
-        wanted = Desired(name, base, str(path), checked.revision, who, now())
+        wanted = Desired(name, base, str(path), checked.revision, who, time.time())
         async with self._changing:
             old = self._wanted.get(name)
             await self._load_everywhere(backend, wanted)
@@ -168,12 +169,12 @@ class Adapters:
     ) -> tuple[Sequence[Desired], Sequence[str]] | None:
         """What `replica` lacks, and revisions of ours that nobody wants any more."""
         wanted = [each for each in self._wanted.values() if self._on(backend, each)]
-        time = asyncio.get_running_loop().time()
+        present = asyncio.get_running_loop().time()
         missing = [
             each
             for each in wanted
             if each.upstream not in replica.models
-            and self._failed.get((replica.url, each.upstream), 0) <= time
+            and self._failed.get((replica.url, each.upstream), 0) <= present
         ]
         names = {each.upstream for each in wanted}
         stale = [name for name in replica.models if _REVISION.fullmatch(name) and name not in names]
