@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import gc
 import signal
-import sys
 from pathlib import Path
 
 import uvicorn
@@ -14,7 +13,8 @@ import uvloop
 
 from gateway.app import Gateway, create_app
 from praxis import log
-from praxis.errors import ConfigError, PraxisError
+from praxis.errors import ConfigError
+from praxis.exits import exit_codes
 from praxis.server import Server, listen
 
 DRAIN_POLL_SECONDS = 0.05
@@ -83,14 +83,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080)
     arguments = parser.parse_args()
     log.setup("gateway")
-    try:
+    with exit_codes():
         uvloop.run(serve(arguments.config, arguments.host, arguments.port))
-    except ConfigError as error:
-        sys.stderr.write(error.message + "\n")
-        raise SystemExit(2) from None
-    except PraxisError as error:
-        sys.stderr.write(error.message + "\n")
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

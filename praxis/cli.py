@@ -18,7 +18,8 @@ import typer
 
 from praxis.config import Config, load
 from praxis.doctor import doctor
-from praxis.errors import ConfigError, InvalidRequest, PraxisError
+from praxis.errors import InvalidRequest
+from praxis.exits import exit_codes
 from praxis.keys import Keys
 from praxis.state import connect
 from praxis.up.cli import up
@@ -135,11 +136,5 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """The entry point: runs a command and turns its errors into one message and the right exit code."""
-    try:
+    with exit_codes():
         build()()
-    except ConfigError as error:
-        typer.echo(error.message, err=True)
-        raise SystemExit(2) from None
-    except PraxisError as error:
-        typer.echo(error.message, err=True)
-        raise SystemExit(1) from None

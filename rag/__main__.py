@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import uvicorn
 
 from praxis import log
 from praxis.configuration import Configuration
-from praxis.errors import ConfigError, PraxisError
+from praxis.exits import exit_codes
 from praxis.server import Server, listen
 
 
@@ -46,18 +45,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8081)
     arguments = parser.parse_args()
     log.setup("rag")
-    try:
+    with exit_codes():
         # Loading what the process is made of takes seconds; `--help` and a wrong argument need none of it.
         from rag.app import create_app
 
         app = create_app(Configuration(arguments.config))
         asyncio.run(serve(app, arguments.host, arguments.port))
-    except ConfigError as error:
-        sys.stderr.write(error.message + "\n")
-        raise SystemExit(2) from None
-    except PraxisError as error:
-        sys.stderr.write(error.message + "\n")
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":
