@@ -71,7 +71,7 @@ def create_app(config: Path, host: str) -> Gateway:
     document_process = Documents(current, client, loop)
     access = Access(keys, required=current.server.auth == "keys", rag_secret=document_process.secret)
     metrics = Metrics(lambda: registry.table)
-    sweep = Sweep(loop, registry.expire_connections)
+    sweep = Sweep(loop, registry.tick)
     adapters = Adapters(registry, DesiredAdapters(engine), Engines(client), lambda: configuration.current)
     readiness = Readiness(configuration, registry, document_process)
     probes = Probes(registry, client, adapters.learned)

@@ -11,7 +11,8 @@ import httpx
 
 from gateway.backends.rag import Rag
 from gateway.proxy.connection import Headers
-from gateway.routing.replica import Backend, Replica
+from gateway.routing.backend import Backend
+from gateway.routing.replica import Replica
 from gateway.routing.table import Target
 from praxis.config import Config, Timeouts
 from praxis.errors import ConfigError

@@ -32,7 +32,7 @@ class _Fleet(Collector):
                 where = [backend.name, str(index)]
                 inflight.add_metric(where, replica.in_flight)
                 up.add_metric(where, float(replica.reachable))
-                ejected.add_metric(where, float(replica.ejected))
+                ejected.add_metric(where, float(backend.ejected(replica)))
         return [inflight, up, ejected]
 
 

@@ -74,10 +74,38 @@ class Launch(Section):
         return dict(self.model_extra or {})
 
 
+class Replica(Section):
+    """One engine of a backend: its root, and its share of the requests. 0 is for when nothing else is left."""
+
+    url: RootUrl
+    weight: Annotated[float, Field(ge=0, le=100)] = 1
+
+
+def _replica(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"url": _root_url(value)}
+    if not isinstance(value, dict):
+        raise ValueError("write a URL such as http://127.0.0.1:8000, or {url: …, weight: 2}")
+    return value
+
+
+class Queue(Section):
+    """Where requests wait while every replica of a backend is full: `size` at most, each `wait` seconds at most."""
+
+    size: Annotated[int, Field(ge=0, le=100_000)] = 256
+    wait: Seconds = 30
+
+
 class Backend(Section):
+    """`max_in_flight` is of each replica; unset, no replica is ever full and nothing waits in the queue."""
+
     kind: Literal["vllm", "lightllm", "openai"]
-    replicas: Annotated[list[RootUrl], Field(min_length=1)]
+    replicas: Annotated[list[Annotated[Replica, BeforeValidator(_replica)]], Field(min_length=1)]
     api_key_env: str | None = None
+    max_in_flight: Annotated[int, Field(ge=1)] | None = None
+    queue: Queue = Queue()
+    affinity: Literal["session", "prefix", "none"] = "session"
+    stalled_after: Seconds = 20
     launch: Launch | None = None
 
     def api_key(self) -> str | None:
@@ -254,6 +282,8 @@ def _unknown_key(document: LinedYaml, path: tuple[str | int, ...], known: list[s
 _SECTIONS: dict[str, type[Section]] = {
     "server": Server,
     "backends.*": Backend,
+    "backends.*.replicas.*": Replica,
+    "backends.*.queue": Queue,
     "models.*": Model,
     "models.*.timeouts": Timeouts,
     "adapters.*": Adapter,
@@ -268,7 +298,8 @@ def _fields_at(path: tuple[str | int, ...]) -> list[str]:
     if not path:
         return [each for each in Config.model_fields if each not in ("path", "home")]
     pattern = ".".join(
-        "*" if index == 1 and path[0] != "rag" else str(part) for index, part in enumerate(path)
+        "*" if isinstance(part, int) or (index == 1 and path[0] != "rag") else str(part)
+        for index, part in enumerate(path)
     )
     section = _SECTIONS.get(pattern)
     return list(section.model_fields) if section else []
@@ -328,4 +359,16 @@ def _references(config: Config, document: LinedYaml) -> list[Problem]:
             problem(
                 ("backends", name, "launch", "model"), f"no folder `{config.resolve(Path(launch.model))}`"
             )
+        if "queue" in backend.model_fields_set and backend.max_in_flight is None:
+            problem(
+                ("backends", name, "queue"),
+                "nothing waits where no replica is ever full; add `max_in_flight: …` (per replica)",
+            )
+        urls = [each.url for each in backend.replicas]
+        for index, url in enumerate(urls):
+            if url in urls[:index]:
+                problem(
+                    ("backends", name, "replicas", index),
+                    f"`{url}` is listed twice; list it once, with `weight` for a larger share",
+                )
     return problems

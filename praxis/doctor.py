@@ -100,7 +100,7 @@ def _engines(config: Config) -> Iterator[Finding]:
         fact = f"vLLM for {kind} {'is installed' if ready else 'is not installed'}"
         yield Finding("engine", fact, "" if ready else "`make up` installs it", fatal=False)
     for name, backend in config.backends.items():
-        for url in [] if backend.launch else backend.replicas:
+        for url in [] if backend.launch else [each.url for each in backend.replicas]:
             try:
                 httpx.get(url, timeout=5)
             except httpx.HTTPError as error:

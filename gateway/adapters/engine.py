@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx
 
 from gateway.backends.dialect import read_error
-from gateway.routing.replica import Backend, Replica
+from gateway.routing.backend import Backend
+from gateway.routing.replica import Replica
 from praxis.errors import InvalidRequest, PraxisError, UpstreamError
 
 LOAD_SECONDS = 180.0

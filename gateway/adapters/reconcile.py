@@ -12,7 +12,8 @@ from pathlib import Path
 from gateway.adapters.desired import Desired, DesiredAdapters
 from gateway.adapters.engine import Engines
 from gateway.adapters.source import read
-from gateway.routing.replica import Backend, Replica
+from gateway.routing.backend import Backend
+from gateway.routing.replica import Replica
 from gateway.routing.table import LiveAdapter, Registry
 from praxis.config import Config
 from praxis.errors import InvalidRequest, NotFound, Overloaded, PraxisError

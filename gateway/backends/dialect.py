@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from gateway.backends.load import Load
 from gateway.proxy.call import Call
 from praxis.errors import (
     InvalidRequest,
@@ -25,11 +26,17 @@ class Dialect:
     kind: str
     health_path = "/health"
     loads_adapters = False
+    load_path: str | None = None
+    """Where the engine tells its load, if it does."""
     counts_unasked = False
     """Whether the engine sends usage without being asked, so that asking for it would be a needless edit."""
 
     def check(self, call: Call) -> None:
         """Raise InvalidRequest for what this engine would silently ignore to the client's harm."""
+
+    def load(self, text: str) -> Load | None:
+        """What the answer of `load_path` says."""
+        return None
 
     def error(self, status: int, body: bytes, retry_after: str | None, backend: str) -> PraxisError:
         """The gateway's error for an answer of the engine that is not a success."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.backends.dialect import Dialect
+from gateway.backends.load import Load, read_load
 from gateway.proxy.call import Call
 from praxis.errors import InvalidRequest
 
@@ -12,6 +13,15 @@ _IGNORED = ("logprobs", "top_logprobs", "min_p", "structured_outputs")
 class LightLLM(Dialect):
     kind = "lightllm"
     counts_unasked = True
+    load_path = "/metrics"
+
+    def load(self, text: str) -> Load | None:
+        return read_load(
+            text,
+            running="lightllm_num_running_reqs",
+            waiting="lightllm_queue_size",
+            tokens=("lightllm_generation_tokens_total", "lightllm_prompt_tokens_total"),
+        )
 
     def check(self, call: Call) -> None:
         for field in _IGNORED:

@@ -88,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        self._pool.heard = self._pool.clock()
         if self._listener is None:
             self.close()
             return
@@ -168,6 +169,9 @@ class Pool:
         parts = urlsplit(url)
         assert parts.hostname
         self._loop = loop
+        self.clock = loop.time
+        self.heard = 0.0
+        """When the replica last sent a byte, to whomever: routing notices by it that an engine hangs."""
         self._host = parts.hostname
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None

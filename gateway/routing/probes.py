@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import httpx
 
-from gateway.routing.replica import Backend, Replica
+from gateway.routing.backend import Backend
+from gateway.routing.replica import Replica
 from gateway.routing.table import Registry
 
 logger = logging.getLogger("praxis.gateway.probes")
@@ -48,6 +49,7 @@ class Probes:
         try:
             health = await self._get(backend, replica, backend.dialect.health_path)
             health.raise_for_status()
+            await self._scrape(backend, replica)
             models = _models(await self._get(backend, replica, "/v1/models"))
         except httpx.ConnectError as error:
             replica.probe_missed(refused=True)
@@ -62,6 +64,18 @@ class Probes:
         if not was_up:
             logger.info("replica up", extra={"backend": backend.name, "replica": replica.url})
         self._learned(backend, replica)
+
+    async def _scrape(self, backend: Backend, replica: Replica) -> None:
+        """Its load, where it tells; an engine that does not say is no worse for it."""
+        if backend.dialect.load_path is None:
+            return
+        try:
+            response = await self._get(backend, replica, backend.dialect.load_path)
+        except httpx.HTTPError:
+            return
+        load = backend.dialect.load(response.text) if response.status_code == 200 else None
+        if load is not None:
+            replica.scraped(load)
 
     async def _get(self, backend: Backend, replica: Replica, path: str) -> httpx.Response:
         headers = {"authorization": f"Bearer {backend.api_key}"} if backend.api_key else {}

@@ -2,34 +2,75 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from gateway.backends import Dialect
+from gateway.backends.load import Load
 from gateway.proxy.connection import Pool
+from gateway.routing.breaker import FAILURES, Breaker, State
+from gateway.routing.pressure import Pressure
+from gateway.routing.silence import Silence
 
-FAILURES = 3
-"""Failures in a row, seen in traffic or by probes, that take a replica out."""
+if TYPE_CHECKING:
+    import asyncio
 
-EJECTED_SECONDS = 10.0
+BUSY_MOST = 60.0
+"""Seconds for which a replica's Retry-After is believed; whoever asks for more is asked again after a minute."""
+
+BUSY_SECONDS = 1.0
+"""For a replica that says 429 or 503 without a Retry-After, as vLLM does."""
+
+
+class Standing(IntEnum):
+    """How good a choice a replica is. A worse one is taken only when there is none better."""
+
+    GOOD = 0
+    SPARE = 1
+    """`weight: 0`"""
+    BUSY = 2
+    """it asked to be left alone for a while"""
+    OUT = 3
+    """it fails in traffic, or is on trial with another request"""
 
 
 class Lease:
     """One request's place on a replica; given back exactly once, however often `release` is called."""
 
-    __slots__ = ("_held", "replica")
+    __slots__ = ("_epoch", "_held", "_paused", "_stream", "replica", "trial")
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, stream: bool = False) -> None:
         self.replica = replica
+        self._stream = stream
         self._held = True
+        self._paused = False
+        self._epoch = replica.breaker.epoch
+        self.trial = not replica.breaker.closed and replica.breaker.try_once()
         replica.in_flight += 1
+        replica.owed(stream, True)
 
     def release(self) -> None:
         if self._held:
+            self.paused(True)
             self._held = False
-            self.replica.in_flight -= 1
+            if self.trial:
+                self.replica.breaker.tried()
+            self.replica.ended()
+
+    def paused(self, paused: bool) -> None:
+        """Nothing is read for this request because its client is slow: then silence is none of the replica's fault."""
+        if self._held and paused != self._paused:
+            self._paused = paused
+            self.replica.owed(self._stream, not paused)
+
+    def succeeded(self) -> None:
+        """An engine's answer came through, whatever the client thinks of it."""
+        self.replica.reachable = True
+        self.replica.breaker.succeeded(self._epoch)
+
+    def failed(self) -> None:
+        """A fault of the replica: broken, silent, or a 5xx."""
+        self.replica.breaker.failed(self._epoch)
 
 
 class Replica:
@@ -38,19 +79,44 @@ class Replica:
     def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
         self.url = url
         self.pool = Pool(url, loop)
+        self.weight = 1.0
+        self.limit: int | None = None
+        self.freed: Callable[[], None] | None = None
         self.in_flight = 0
         self.models: dict[str, int | None] = {}
         self.changes = 0
         self.answered = False
         self.reachable = True
-        self._loop = loop
-        self._failures = 0
+        self.breaker = Breaker(loop.time)
+        self.pressure = Pressure()
+        self.busy_until = 0.0
+        self._clock = loop.time
+        self._silence = Silence()
         self._missed_probes = 0
-        self._ejected_until = 0.0
+
+    # What is in flight
+
+    def owed(self, stream: bool, owed: bool) -> None:
+        """Whether one request more, or one less, is owed bytes."""
+        if owed:
+            self._silence.began(stream, self._clock())
+        else:
+            self._silence.ended(stream)
+
+    def ended(self) -> None:
+        self.in_flight -= 1
+        if self.freed is not None:
+            self.freed()
 
     @property
-    def ejected(self) -> bool:
-        return self._loop.time() < self._ejected_until
+    def room(self) -> bool:
+        return self.limit is None or self.in_flight < self.limit
+
+    def load(self, now: float) -> float:
+        """How loaded it is: our requests there, and what the engine says beyond them."""
+        return self.in_flight + self.pressure.beyond(self.in_flight, now)
+
+    # Adapters
 
     def loaded(self, name: str) -> None:
         """An adapter was loaded there just now."""
@@ -66,21 +132,44 @@ class Replica:
         if changes == self.changes:
             self.models = models
 
-    def succeeded(self) -> None:
-        """An engine's answer came through, whatever the client thinks of it."""
-        self._failures = 0
-        self._ejected_until = 0.0
-        self.reachable = True
+    # Health
 
-    def failed(self) -> None:
-        """A fault of the replica in traffic: broken, silent, or a 5xx. After its time out one failure is enough."""
-        self._failures += 1
-        if self._failures >= FAILURES:
-            self._ejected_until = self._loop.time() + EJECTED_SECONDS
+    def standing(self, now: float) -> Standing:
+        if not self.breaker.closed and (self.breaker.trying or self.breaker.state is State.OPEN):
+            return Standing.OUT
+        if now < self.busy_until:
+            return Standing.BUSY
+        return Standing.GOOD if self.weight else Standing.SPARE
+
+    @property
+    def ejected(self) -> bool:
+        return self.breaker.state is State.OPEN
+
+    def busy(self, seconds: float | None) -> None:
+        """It said 429 or 503, and perhaps for how long."""
+        wait = BUSY_SECONDS if seconds is None else min(seconds, BUSY_MOST)
+        self.busy_until = max(self.busy_until, self._clock() + wait)
 
     def refused(self) -> None:
         """Nobody listens there; the next probe that succeeds brings it back."""
         self.reachable = False
+
+    def scraped(self, load: Load) -> None:
+        """The engine told its own load."""
+        now = self._clock()
+        self.pressure.scraped(load, self.in_flight, now)
+        if self._silence.counted(load.tokens, now):
+            self.breaker.heard()
+
+    def watch(self, now: float, patience: float) -> None:
+        """Take it out when it has owed several requests bytes for longer than `patience` and sent none to anybody."""
+        if self._silence.heard(self.pool.heard):
+            self.breaker.heard()
+        if self.breaker.stalled:
+            if self.in_flight:
+                self.breaker.prolong()
+        elif self._silence.lasted(now) > patience:
+            self.breaker.stall()
 
     def probe_answered(self) -> None:
         self.answered = True
@@ -93,35 +182,9 @@ class Replica:
         if refused or self._missed_probes >= FAILURES:
             self.reachable = False
 
+    def succeeded(self) -> None:
+        self.reachable = True
+        self.breaker.succeeded(self.breaker.epoch)
 
-@dataclass(slots=True)
-class Backend:
-    """A group of interchangeable replicas, as models.yaml names it."""
-
-    name: str
-    dialect: Dialect
-    replicas: Sequence[Replica]
-    api_key: str | None = field(default=None, repr=False)
-
-    @property
-    def up(self) -> bool:
-        return any(replica.reachable for replica in self.replicas)
-
-    @property
-    def answered(self) -> bool:
-        return any(replica.answered for replica in self.replicas)
-
-    def pick(self, tried: Collection[Replica], serves: Callable[[Replica], bool]) -> Replica | None:
-        """The less loaded of two random usable replicas, or None when none is left.
-
-        Replicas taken out for failing in traffic are used when they are all that is left: a fault that follows
-        the requests around must not turn a limping backend into a dead one.
-        """
-        usable = [each for each in self.replicas if each.reachable and each not in tried and serves(each)]
-        preferred = [each for each in usable if not each.ejected] or usable
-        if not preferred:
-            return None
-        if len(preferred) == 1:
-            return preferred[0]
-        first, second = random.sample(preferred, 2)
-        return first if first.in_flight <= second.in_flight else second
+    def failed(self) -> None:
+        self.breaker.failed(self.breaker.epoch)

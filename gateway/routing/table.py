@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gateway.backends import dialect
-from gateway.routing.replica import Backend, Replica
+from gateway.routing.backend import Backend
+from gateway.routing.budget import Budget
+from gateway.routing.queue import Queue
+from gateway.routing.replica import Replica
 from praxis.config import Config, Timeouts
 from praxis.errors import ModelNotFound, NotPermitted
 from praxis.keys import Principal
@@ -87,6 +90,8 @@ class Registry:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._replicas: dict[tuple[str, str, str], Replica] = {}
+        self._queues: dict[str, Queue] = {}
+        self._budgets: dict[str, Budget] = {}
         self.table = Table({}, {})
 
     def apply(self, config: Config, adapters: list[LiveAdapter]) -> None:
@@ -96,20 +101,42 @@ class Registry:
         kept = {id(replica) for backend in backends.values() for replica in backend.replicas}
         self._replicas = {key: replica for key, replica in self._replicas.items() if id(replica) in kept}
 
-    def expire_connections(self) -> None:
-        """Close connections that have been idle for longer than an engine keeps them."""
+    def tick(self) -> None:
+        """What only time brings about: idle connections go, queues move on, and stalls are noticed."""
+        now = self._loop.time()
         for replica in self._replicas.values():
             replica.pool.expire()
+        for backend in self.table.backends.values():
+            for replica in backend.replicas:
+                replica.watch(now, backend.stalled_after)
+        for queue in self._queues.values():
+            queue.tick()
 
     def _backend(self, config: Config, name: str) -> Backend:
         section = config.backends[name]
+        queue = self._queues.setdefault(name, Queue(name, self._loop.time))
+        queue.configure(section.queue.size, section.queue.wait)
         replicas = []
-        for url in section.replicas:
-            key = (name, section.kind, url)
+        for each in section.replicas:
+            key = (name, section.kind, each.url)
             if key not in self._replicas:
-                self._replicas[key] = Replica(url, self._loop)
-            replicas.append(self._replicas[key])
-        return Backend(name, dialect(section.kind), replicas, section.api_key())
+                self._replicas[key] = Replica(each.url, self._loop)
+            replica = self._replicas[key]
+            replica.weight = each.weight
+            replica.limit = section.max_in_flight
+            replica.freed = queue.freed if section.max_in_flight is not None else None
+            replicas.append(replica)
+        return Backend(
+            name,
+            dialect(section.kind),
+            replicas,
+            section.api_key(),
+            section.affinity,
+            section.stalled_after,
+            queue,
+            self._budgets.setdefault(name, Budget(self._loop.time)),
+            self._loop.time,
+        )
 
 
 def _routes(config: Config, adapters: list[LiveAdapter], backends: Mapping[str, Backend]) -> dict[str, Route]:

@@ -135,8 +135,8 @@ def planned(config: Config, report: Report) -> list[Engine]:
 
 def replicas(name: str, backend: Backend) -> Iterator[tuple[str, str]]:
     """The process name and the URL of each engine that backend `name` launches."""
-    for number, url in enumerate(backend.replicas, 1):
-        yield f"engine-{name}" + (f"-{number}" if len(backend.replicas) > 1 else ""), url
+    for number, replica in enumerate(backend.replicas, 1):
+        yield f"engine-{name}" + (f"-{number}" if len(backend.replicas) > 1 else ""), replica.url
 
 
 def resolve_model(model: str, config: Config, report: Report) -> tuple[str, bool]:

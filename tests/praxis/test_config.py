@@ -34,7 +34,7 @@ def problems(folder: Path, text: str) -> list[str]:
 
 def test_a_good_file_loads_with_its_defaults(tmp_path: Path) -> None:
     config = load(written(tmp_path, GOOD))
-    assert config.backends["local"].replicas == ["http://127.0.0.1:8000"]
+    assert [each.url for each in config.backends["local"].replicas] == ["http://127.0.0.1:8000"]
     launch = config.backends["local"].launch
     assert launch is not None
     assert (launch.model, launch.flags) == ("embedded", {"max_model_len": 4096})
@@ -85,6 +85,65 @@ def test_a_relative_state_is_relative_to_the_file(tmp_path: Path) -> None:
 def test_a_mistake_names_line_field_and_fix(tmp_path: Path, change: tuple[str, str], expected: str) -> None:
     assert change[0] in GOOD
     (problem,) = problems(tmp_path, GOOD.replace(*change))
+    assert expected in problem
+
+
+REPLICAS = 'replicas: ["http://127.0.0.1:8000/"]'
+
+
+def test_replicas_have_weights_and_backends_room(tmp_path: Path) -> None:
+    listed = "replicas: [http://a:1, {url: http://b:1/, weight: 2}, {url: http://c:1, weight: 0}]"
+    room = "max_in_flight: 64, queue: {size: 512}, affinity: prefix, stalled_after: 5"
+    config = load(written(tmp_path, GOOD.replace(REPLICAS, f"{listed}, {room}")))
+    local = config.backends["local"]
+    assert [(each.url, each.weight) for each in local.replicas] == [
+        ("http://a:1", 1),
+        ("http://b:1", 2),
+        ("http://c:1", 0),
+    ]
+    assert (local.max_in_flight, local.queue.size, local.queue.wait) == (64, 512, 30)
+    assert (local.affinity, local.stalled_after) == ("prefix", 5)
+    plain = load(written(tmp_path, GOOD)).backends["local"]
+    assert (plain.max_in_flight, plain.affinity) == (None, "session")
+
+
+@pytest.mark.parametrize(
+    ("replicas", "expected"),
+    [
+        (
+            "replicas: [8000]",
+            "backends.local.replicas.0: write a URL such as http://127.0.0.1:8000, or {url:",
+        ),
+        ("replicas: [http://a/v1]", "backends.local.replicas.0: leave out /v1"),
+        ("replicas: [{url: http://a/v1}]", "backends.local.replicas.0.url: leave out /v1"),
+        ("replicas: [{weight: 1}]", "backends.local.replicas.0.url: add `url: …`"),
+        (
+            "replicas: [{url: http://a, weigth: 2}]",
+            "replicas.0.weigth: not known here; did you mean `weight`?",
+        ),
+        (
+            "replicas: [{url: http://a, weight: -1}]",
+            "backends.local.replicas.0.weight: Input should be greater",
+        ),
+        ("replicas: [http://a, http://a/]", "backends.local.replicas.1: `http://a` is listed twice"),
+        (f"{REPLICAS}, max_in_flight: 0", "backends.local.max_in_flight: Input should be greater"),
+        (
+            f"{REPLICAS}, queue: {{size: 8}}",
+            "backends.local.queue: nothing waits where no replica is ever full",
+        ),
+        (
+            f"{REPLICAS}, max_in_flight: 1, queue: {{sise: 8}}",
+            "queue.sise: not known here; did you mean `size`?",
+        ),
+        (
+            f"{REPLICAS}, affinity: sticky",
+            "backends.local.affinity: Input should be 'session', 'prefix' or 'none'",
+        ),
+    ],
+)
+def test_a_mistake_in_routing_names_line_field_and_fix(tmp_path: Path, replicas: str, expected: str) -> None:
+    (problem,) = problems(tmp_path, GOOD.replace(REPLICAS, replicas))
+    assert problem.startswith("line 3: ")
     assert expected in problem
 
 
