@@ -6,12 +6,15 @@ import argparse
 import asyncio
 import gc
 import signal
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 import uvloop
 
 from gateway.app import Gateway, create_app
+from gateway.server import HotProtocol, expire
 from praxis import log
 from praxis.errors import ConfigError
 from praxis.exits import exit_codes
@@ -20,14 +23,16 @@ from praxis.server import Server, listen
 DRAIN_POLL_SECONDS = 0.05
 
 
-async def serve(config: Path, host: str, port: int) -> None:
+async def serve(config: Path, host: str, port: int, *, asgi: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, then let what is in flight end within `server.drain` seconds."""
     gateway = create_app(config, host)
     listener = listen("The gateway", host, port)
+    # uvicorn calls this for every connection, as it would a class.
+    protocol = cast(type[asyncio.Protocol], partial(HotProtocol, gateway.inference))
     server = Server(
         uvicorn.Config(
             gateway,
-            http="httptools",
+            http="httptools" if asgi else protocol,
             loop="none",
             lifespan="on",
             log_config=None,
@@ -51,10 +56,12 @@ async def serve(config: Path, host: str, port: int) -> None:
 
     loop.add_signal_handler(signal.SIGHUP, reload)
     drain = loop.create_task(_drain(gateway, server, stop))
+    expiring = loop.create_task(expire(server.server_state.connections))
     # Everything made so far lives as long as the process: keep the collector from walking it again and again.
     gc.freeze()
     await server.serve(sockets=[listener])
     drain.cancel()
+    expiring.cancel()
 
 
 async def _reload(gateway: Gateway) -> None:
@@ -81,10 +88,15 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("models.yaml"))
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument(
+        "--asgi",
+        action="store_true",
+        help="serve the hot paths through ASGI too: slower, should the fast way fail",
+    )
     arguments = parser.parse_args()
     log.setup("gateway")
     with exit_codes():
-        uvloop.run(serve(arguments.config, arguments.host, arguments.port))
+        uvloop.run(serve(arguments.config, arguments.host, arguments.port, asgi=arguments.asgi))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from gateway.api.inference import PATHS, Inference, request_id
 from gateway.documents import Documents
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import Message, Receive, Scope, Send
+from gateway.proxy.record import Observers
 from gateway.proxy.sweep import Sweep
 from gateway.readiness import Readiness
 from gateway.routing.probes import Probes
@@ -47,6 +48,7 @@ class Gateway:
     """A wired gateway: the ASGI `application`, and what its process needs to run and to drain it."""
 
     application: Application
+    inference: Inference
     configuration: Configuration
     readiness: Readiness
     sweep: Sweep
@@ -75,7 +77,9 @@ def create_app(config: Path, host: str) -> Gateway:
     adapters = Adapters(registry, DesiredAdapters(engine), Engines(client), lambda: configuration.current)
     readiness = Readiness(configuration, registry, document_process)
     probes = Probes(registry, client, adapters.learned)
-    inference = Inference(access, lambda: registry.table, document_process, readiness, sweep, metrics)
+    inference = Inference(
+        loop, access, lambda: registry.table, document_process, readiness, sweep, Observers((metrics,))
+    )
 
     async def follow() -> None:
         """Bring everything in step with a changed configuration."""
@@ -118,7 +122,7 @@ def create_app(config: Path, host: str) -> Gateway:
         application = CORSMiddleware(
             application, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
         )
-    return Gateway(application, configuration, readiness, sweep)
+    return Gateway(application, inference, configuration, readiness, sweep)
 
 
 def _dispatch(inference: Inference, surface: FastAPI) -> Application:
@@ -130,7 +134,7 @@ def _dispatch(inference: Inference, surface: FastAPI) -> Application:
         elif scope["method"] == "POST" and scope["path"] in PATHS:
             await inference(scope, receive, send)
         else:
-            identity = request_id(scope).encode()
+            identity = request_id(scope["headers"]).encode()
 
             async def marked(message: Message) -> None:
                 if message["type"] == "http.response.start":

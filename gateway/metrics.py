@@ -1,28 +1,118 @@
-"""What the gateway counts, in Prometheus' form. Labels are bounded: only names of models.yaml, never what a client sent."""
+"""What the gateway counts, in Prometheus' form. Labels are bounded: only names of models.yaml, never what a client sent.
+
+The library's own counters and histograms cost several times what a request may; so numbers are added up in plain
+dictionaries here, and given Prometheus' form when somebody scrapes.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.proxy.record import Record
 from gateway.routing.table import Table
 
-M = TypeVar("M", Counter, Histogram)
-
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
 
 
-class _Fleet(Collector):
-    """Reads the replicas at the moment of the scrape, so that a gauge can never drift from the truth."""
+class _Histogram:
+    """Counts by upper bounds, and the sum, per label."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = defaultdict(float)
+
+    def observe(self, label: str, seconds: float) -> None:
+        counts = self._counts.get(label)
+        if counts is None:
+            counts = self._counts[label] = [0] * (len(self._bounds) + 1)
+        counts[bisect_left(self._bounds, seconds)] += 1
+        self._sums[label] += seconds
+
+    def family(self, name: str, text: str, label: str) -> HistogramMetricFamily:
+        family = HistogramMetricFamily(name, text, labels=[label])
+        for value, counts in self._counts.items():
+            total, buckets = 0, []
+            for bound, count in zip((*map(str, self._bounds), "+Inf"), counts, strict=True):
+                total += count
+                buckets.append((bound, total))
+            family.add_metric([value], buckets, self._sums[value])
+        return family
+
+
+class Metrics(Collector):
+    """The gateway's numbers, one object per process. It hears of every request that ended."""
 
     def __init__(self, table: Callable[[], Table]) -> None:
         self._table = table
+        self._requests: dict[tuple[str, str, str], int] = defaultdict(int)
+        self._errors: dict[str, int] = defaultdict(int)
+        self._retries: dict[str, int] = defaultdict(int)
+        self._tokens: dict[tuple[str, str], int] = defaultdict(int)
+        self._first = _Histogram(_SECONDS)
+        self._seconds = _Histogram(_SECONDS)
+        self._overhead = _Histogram(_OVERHEAD)
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def ended(self, record: Record) -> None:
+        """Count a request."""
+        model = record.model
+        self._requests[model, record.served_by, record.outcome] += 1
+        if record.error:
+            self._errors[record.error] += 1
+        if record.attempts > 1:
+            self._retries[record.backend] += record.attempts - 1
+        if record.first_event:
+            self._first.observe(model, record.first_event - record.began)
+            self._overhead.observe(model, record.sent - record.began)
+        if record.prompt_tokens:
+            self._tokens[model, "prompt"] += record.prompt_tokens
+            self._tokens[model, "completion"] += record.completion_tokens
+        self._seconds.observe(model, record.ended - record.began)
+
+    def render(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self._registry)
 
     def collect(self) -> Iterable[Metric]:
+        requests = CounterMetricFamily(
+            "praxis_requests",
+            "Requests by the model asked for, the one that answered, and how they ended.",
+            labels=["model", "served_by", "outcome"],
+        )
+        for names, count in self._requests.items():
+            requests.add_metric(names, count)
+        errors = CounterMetricFamily("praxis_errors", "Errors told to clients, by type.", labels=["type"])
+        for kind, count in self._errors.items():
+            errors.add_metric([kind], count)
+        retries = CounterMetricFamily(
+            "praxis_retries", "Attempts beyond a request's first.", labels=["backend"]
+        )
+        for backend, count in self._retries.items():
+            retries.add_metric([backend], count)
+        tokens = CounterMetricFamily(
+            "praxis_tokens", "Tokens that engines counted.", labels=["model", "kind"]
+        )
+        for labels, count in self._tokens.items():
+            tokens.add_metric(labels, count)
+        yield from (requests, errors, retries, tokens)
+        yield self._first.family("praxis_first_event_seconds", "Until the reply's first event.", "model")
+        yield self._seconds.family("praxis_request_seconds", "Until the reply's end.", "model")
+        yield self._overhead.family(
+            "praxis_overhead_seconds", "From a request's arrival until an engine has it.", "model"
+        )
+        yield from self._fleet()
+
+    def _fleet(self) -> Iterable[Metric]:
+        """The replicas at the moment of the scrape, so that a gauge can never drift from the truth."""
         labels = ["backend", "replica"]
         inflight = GaugeMetricFamily("praxis_inflight_requests", "Requests now at a replica.", labels=labels)
         up = GaugeMetricFamily("praxis_replica_up", "1 when the replica can be reached.", labels=labels)
@@ -34,62 +124,3 @@ class _Fleet(Collector):
                 up.add_metric(where, float(replica.reachable))
                 ejected.add_metric(where, float(backend.ejected(replica)))
         return [inflight, up, ejected]
-
-
-class Metrics:
-    """The gateway's counters, one object per process."""
-
-    def __init__(self, table: Callable[[], Table]) -> None:
-        self._children: dict[tuple[object, ...], Any] = {}
-        self._registry = CollectorRegistry()
-        self._registry.register(_Fleet(table))
-        registry = self._registry
-        self._requests = Counter(
-            "praxis_requests",
-            "Requests by the model asked for and how they ended.",
-            ["model", "outcome"],
-            registry=registry,
-        )
-        self._first = Histogram(
-            "praxis_first_event_seconds",
-            "Until the reply's first event.",
-            ["model"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "praxis_request_seconds", "Until the reply's end.", ["model"], buckets=_SECONDS, registry=registry
-        )
-        self._retries = Counter(
-            "praxis_retries", "Attempts beyond a request's first.", ["backend"], registry=registry
-        )
-        self._tokens = Counter(
-            "praxis_tokens", "Tokens that engines counted.", ["model", "kind"], registry=registry
-        )
-
-    def finished(self, model: str, outcome: str, seconds: float) -> None:
-        """A request ended; `outcome` is its status, `broken` after a cut stream, or `cancelled`."""
-        self._child(self._requests, model, outcome).inc()
-        self._child(self._seconds, model).observe(seconds)
-
-    def first_event(self, model: str, seconds: float) -> None:
-        self._child(self._first, model).observe(seconds)
-
-    def retried(self, backend: str) -> None:
-        self._child(self._retries, backend).inc()
-
-    def used(self, model: str, prompt: int, completion: int) -> None:
-        self._child(self._tokens, model, "prompt").inc(prompt)
-        self._child(self._tokens, model, "completion").inc(completion)
-
-    def _child(self, metric: M, *labels: str) -> M:
-        """`metric.labels(…)`, remembered: the look-up in the library costs more than authentication does."""
-        key = (id(metric), *labels)
-        if key not in self._children:
-            self._children[key] = metric.labels(*labels)
-        child: M = self._children[key]
-        return child
-
-    def render(self) -> bytes:
-        """The text that Prometheus scrapes."""
-        return generate_latest(self._registry)

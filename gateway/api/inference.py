@@ -2,64 +2,110 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import re
-import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.access import Access
 from gateway.documents import Documents
-from gateway.metrics import Metrics
-from gateway.proxy.asgi import AsgiSink, ClientGone, Receive, Scope, Send, read_body, send_error
+from gateway.proxy.asgi import AsgiSink, ClientGone, Receive, Scope, Send, read_body
 from gateway.proxy.call import Call, parse
+from gateway.proxy.connection import Headers
 from gateway.proxy.exchange import Exchange, Plan
+from gateway.proxy.record import Observer, Record
+from gateway.proxy.sink import Running, Sink, send_error
 from gateway.proxy.sweep import Sweep
 from gateway.readiness import Readiness
 from gateway.routing.table import Route, Table
-from praxis.errors import InvalidRequest, Overloaded, PraxisError
+from praxis.errors import InternalError, InvalidRequest, Overloaded, PraxisError
 from praxis.keys import Principal
 
 PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
 
 _CLEAN_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def request_id(scope: Scope) -> str:
+def request_id(headers: Headers) -> str:
     """The client's own id where it is short and clean, else a new one."""
-    for name, value in scope["headers"]:
+    for name, value in headers:
         if name == b"x-request-id" and _CLEAN_ID.fullmatch(value):
             return str(value, "ascii")
-    return "req_" + secrets.token_hex(12)
+    # It has to differ from all others; it is no secret.
+    return f"req_{random.getrandbits(96):024x}"
 
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """The ASGI application of the hot paths: authenticate, read, route, and hand over to an `Exchange`."""
+    """The hot paths: authenticate, read, route, and hand over to an `Exchange`. Both ways in end in `begin`."""
 
+    loop: asyncio.AbstractEventLoop
     access: Access
     table: Callable[[], Table]
     documents: Documents
     readiness: Readiness
     sweep: Sweep
-    metrics: Metrics
+    observer: Observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        identity = request_id(scope)
+        """The ASGI application of the hot paths."""
+        sink = AsgiSink()
+        running: Running | None = None
         try:
-            if self.readiness.draining:
-                raise Overloaded("The gateway is shutting down; ask again.", retry_after=1)
-            principal = await self.access.principal(scope["headers"])
-            call = parse(await read_body(scope, receive))
-            plan = self._plan(scope["path"], call, principal, identity)
+            body = await read_body(scope, receive)
         except ClientGone:
             return
         except PraxisError as error:
-            await send_error(send, error, identity)
-            return
-        sink = AsgiSink(identity)
-        await sink.carry(Exchange(plan, sink, self.sweep, self.metrics), receive, send)
+            self.refuse(error, self.record(scope["path"], scope["headers"]), sink)
+        else:
+            running = self.begin(scope["path"], scope["headers"], body, sink)
+        await sink.carry(running, receive, send)
 
-    def _plan(self, path: str, call: Call, principal: Principal, identity: str) -> Plan:
+    def begin(self, path: str, headers: Headers, body: bytes, sink: Sink) -> Running | None:
+        """Carry out a request whose names of `headers` are in lower case; `sink` hears the reply.
+
+        Returns what is under way, or None when the reply is already with the sink.
+        """
+        record = self.record(path, headers)
+        try:
+            if self.readiness.draining:
+                raise Overloaded("The gateway is shutting down; ask again.", retry_after=1)
+            principal = self.access.known(headers)
+            if principal is None:
+                return Admission(self, record, headers, body, sink)
+            return self.open(record, principal, body, sink)
+        except PraxisError as error:
+            self.refuse(error, record, sink)
+        return None
+
+    def open(self, record: Record, principal: Principal, body: bytes, sink: Sink) -> Exchange:
+        """Start the exchange of a request whose asker is known. Raises PraxisError."""
+        record.principal = principal
+        call = parse(body)
+        plan = self._plan(record.path, call, principal)
+        record.model, record.stream = call.model, call.stream
+        exchange = Exchange(plan, sink, record, self.sweep, self.observer)
+        exchange.start()
+        return exchange
+
+    def refuse(self, error: PraxisError, record: Record, sink: Sink) -> None:
+        """Answer with `error` a request that no engine will see."""
+        record.outcome, record.error, record.ended = str(error.status), error.type, self.loop.time()
+        send_error(sink, error, record.request_id)
+        self.observer.ended(record)
+
+    def record(self, path: str, headers: Headers) -> Record:
+        """The record of a request that has just arrived."""
+        record = Record(request_id(headers), path, time.time(), self.loop.time())
+        for name, value in headers:
+            if name == b"traceparent" and _TRACEPARENT.fullmatch(value):
+                record.traceparent = str(value, "ascii")
+        return record
+
+    def _plan(self, path: str, call: Call, principal: Principal) -> Plan:
         route = self.table().resolve(call.model, principal)
         if self._grounded(path, call, route):
             if principal.role == "internal":
@@ -67,11 +113,11 @@ class Inference:
                     f"`{call.model}` would answer by asking itself; use a base model.", param="model"
                 )
             target = self.documents.target(call.model, route.base or route.name)
-            return Plan(path, call, (target,), identity, self.documents.headers(principal))
+            return Plan(path, call, (target,), self.documents.headers(principal))
         targets = route.targets
         for target in targets:
             target.backend.dialect.check(call)
-        return Plan(path, call, targets, identity)
+        return Plan(path, call, targets)
 
     def _grounded(self, path: str, call: Call, route: Route) -> bool:
         """Whether the document process answers: assistants, `file_search` on any model, and its own embedder."""
@@ -87,3 +133,49 @@ class Inference:
                 f"`{call.model}` is an assistant; use it with /v1/chat/completions.", param="model"
             )
         return route.kind == "assistant" or (chat and call.file_search)
+
+
+class Admission:
+    """A request that has to wait before it can begin: its key is not in memory yet, and may have been made just now."""
+
+    def __init__(
+        self, inference: Inference, record: Record, headers: Headers, body: bytes, sink: Sink
+    ) -> None:
+        self._inference = inference
+        self._record = record
+        self._sink = sink
+        self._exchange: Exchange | None = None
+        self._over = False
+        self._task = inference.loop.create_task(self._admit(headers, body))
+
+    def cancel(self) -> None:
+        if self._exchange is not None:
+            self._exchange.cancel()
+        elif not self._over:
+            self._over = True
+            self._task.cancel()
+            self._record.outcome, self._record.ended = "cancelled", self._inference.loop.time()
+            self._inference.observer.ended(self._record)
+
+    def pause(self) -> None:
+        if self._exchange is not None:
+            self._exchange.pause()
+
+    def resume(self) -> None:
+        if self._exchange is not None:
+            self._exchange.resume()
+
+    async def _admit(self, headers: Headers, body: bytes) -> None:
+        try:
+            principal = await self._inference.access.principal(headers)
+            self._exchange = self._inference.open(self._record, principal, body, self._sink)
+        except PraxisError as error:
+            self._over = True
+            self._inference.refuse(error, self._record, self._sink)
+        except Exception:
+            # The edge of a task: a defect must still answer its client.
+            self._over = True
+            self._inference.refuse(
+                InternalError("The gateway failed; its log has the reason."), self._record, self._sink
+            )
+            raise

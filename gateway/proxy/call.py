@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +30,15 @@ class Call:
             isinstance(tool, dict) and tool.get("type") == "file_search" for tool in tools
         )
 
-    def for_upstream(self, model: str, defaults: dict[str, Any], *, count_tokens: bool) -> bytes:
+    def for_upstream(self, model: str, defaults: Mapping[str, Any], *, count_tokens: bool) -> bytes:
         """The body that an engine receives: its own model name, configured defaults, and usage asked for.
 
         Bytes that need no edit stay as the client wrote them: a name is spliced in where it stands, and what
         is added goes to the front. Only a body that spells its keys unusually is written anew.
         """
-        added = {key: value for key, value in defaults.items() if self.data.get(key) is None}
+        added = (
+            {key: value for key, value in defaults.items() if self.data.get(key) is None} if defaults else {}
+        )
         if self.stream and count_tokens and not self.include_usage:
             options = self.data.get("stream_options") or {}
             added["stream_options"] = options | {"include_usage": True}
@@ -57,7 +60,8 @@ _MODEL = re.compile(rb'("model"\s*:\s*)"(?:[^"\\]|\\.)*"')
 
 def _plain(raw: bytes) -> bool:
     """Whether `"model"` occurs once and unescaped, so that the one occurrence is the root's."""
-    return raw.count(b'"model"') == 1 and b"\\u00" not in raw
+    # One byte is searched for many times faster than several, and most bodies have no escapes at all.
+    return raw.count(b'"model"') == 1 and (b"\\" not in raw or b"\\u00" not in raw)
 
 
 def parse(raw: bytes) -> Call:

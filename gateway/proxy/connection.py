@@ -176,8 +176,24 @@ class Pool:
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._idle: list[Connection] = []
+        self._heads: dict[tuple[str, str | None], bytes] = {}
         self.authority = parts.netloc.rpartition("@")[2].encode()
         self.prefix = parts.path.rstrip("/").encode()
+
+    def head(self, path: str, key: str | None) -> bytes:
+        """The beginning of a request's head, which is the same for all requests to `path` with the backend's `key`."""
+        known = self._heads.get((path, key))
+        if known is None:
+            lines = [
+                b"POST %s%s HTTP/1.1" % (self.prefix, path.encode()),
+                b"host: " + self.authority,
+                b"content-type: application/json",
+                b"accept-encoding: identity",
+            ]
+            if key:
+                lines.append(b"authorization: Bearer " + key.encode("latin-1"))
+            known = self._heads[path, key] = b"\r\n".join(lines) + b"\r\n"
+        return known
 
     def idle(self) -> Connection | None:
         """A connection that is ready at once, or None."""

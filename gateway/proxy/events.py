@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -24,31 +26,52 @@ _EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _PROMPT = re.compile(rb'"prompt_tokens"\s*:\s*(\d+)')
 _COMPLETION = re.compile(rb'"completion_tokens"\s*:\s*(\d+)')
 
+Edit = Callable[[bytes], bytes]
+"""Changes one whole event; it may return nothing, to hold the event back."""
+
 
 def tokens(payload: bytes) -> tuple[int, int] | None:
     """The prompt and completion tokens that an engine's `usage` counts, or None where it gives none."""
-    prompt, completion = _PROMPT.search(payload), _COMPLETION.search(payload)
+    # Usage stands at a reply's end, and there is no need to look through all of a long answer for it.
+    start = max(payload.rfind(b'"usage"'), 0)
+    prompt, completion = _PROMPT.search(payload, start), _COMPLETION.search(payload, start)
     if prompt is None:
         return None
     return int(prompt[1]), int(completion[1]) if completion else 0
 
 
 class Rename:
-    """Puts the public model name where the engine wrote its own; nothing happens when they are the same."""
+    """Puts the public model name where the engine wrote its own; nothing happens when they are the same.
+
+    A quote inside a JSON string is escaped, so `"model"` never matches within one. Engines write the field in one of
+    two ways, compact and with a space; these are replaced without a regular expression.
+    """
 
     def __init__(self, upstream: str, public: str) -> None:
         self.active = upstream != public
         if self.active:
+            mine, theirs = orjson.dumps(public), orjson.dumps(upstream)
             # An engine in Python may spell a name beyond ASCII with escapes, which orjson never does.
-            spellings = {re.escape(orjson.dumps(upstream)), re.escape(json.dumps(upstream).encode())}
+            spellings = {re.escape(theirs), re.escape(json.dumps(upstream).encode())}
             self._pattern = re.compile(rb'("model"\s*:\s*)(?:' + b"|".join(spellings) + rb")")
-            self._public = orjson.dumps(public)
+            self._public = mine
+            self._compact, self._compact_public = b'"model":' + theirs, b'"model":' + mine
+            self._spaced, self._spaced_public = b'"model": ' + theirs, b'"model": ' + mine
 
-    def __call__(self, event: bytes) -> bytes:
-        """`event` with its first `"model"` renamed: a quote inside a JSON string is escaped, so none matches there."""
+    def __call__(self, events: bytes) -> bytes:
+        """`events` with the engine's name replaced wherever it is the value of a `model`."""
         if not self.active:
-            return event
-        return self._pattern.sub(lambda found: found[1] + self._public, event, count=1)
+            return events
+        fields = events.count(b'"model"')
+        if fields == events.count(self._compact):
+            return events.replace(self._compact, self._compact_public)
+        if fields == events.count(self._spaced):
+            return events.replace(self._spaced, self._spaced_public)
+        return self._pattern.sub(lambda found: found[1] + self._public, events)
+
+
+rename = lru_cache(maxsize=1024)(Rename)
+"""The `Rename` of a pair of names: making one costs more than a request has to spend."""
 
 
 @dataclass(slots=True)
@@ -56,11 +79,13 @@ class EventStream:
     """Feed it what arrives; it returns what may go on, whole events only.
 
     `error` holds the engine's error object once one was met (nothing after it is passed on), `done` is True after
-    `[DONE]`, and `usage` the token counts. Raises UpstreamError when an event exceeds `MAX_EVENT`.
+    `[DONE]`, and `usage` the token counts. `edit` is applied to each event that carries data and goes on. Raises
+    UpstreamError when an event exceeds `MAX_EVENT`.
     """
 
     rename: Rename
     keep_usage: bool
+    edit: Edit | None = None
     done: bool = False
     error: Any = None
     usage: tuple[int, int] | None = None
@@ -70,6 +95,9 @@ class EventStream:
     def feed(self, chunk: bytes) -> bytes:
         if self.done or self.error is not None:
             return b""
+        if not self._tail and self.edit is None and _ordinary(chunk):
+            self.started = True
+            return self.rename(chunk)
         # Only the seam between the tail and the new bytes can complete a separator that the tail lacked.
         seam = max(0, len(self._tail) - 3)
         self._tail += chunk
@@ -108,7 +136,8 @@ class EventStream:
             self.usage = tokens(event) or self.usage
             if not self.keep_usage and _EMPTY_CHOICES.search(event):
                 return b""
-        return self.rename(event)
+        renamed = self.rename(event)
+        return renamed if self.edit is None else self.edit(renamed)
 
     def _is_error(self, event: bytes) -> bool:
         try:
@@ -118,6 +147,18 @@ class EventStream:
         if isinstance(payload, dict) and payload.get("error"):
             self.error = payload["error"]
         return self.error is not None
+
+
+def _ordinary(chunk: bytes) -> bool:
+    """Whether `chunk` is whole events of plain content, as nearly every read of a stream is: nothing to look at twice."""
+    return (
+        chunk.endswith(b"\n\n")
+        and not chunk.startswith(b":")
+        and b"\r" not in chunk
+        and b'"usage"' not in chunk
+        and b'"error"' not in chunk
+        and b"[DONE]" not in chunk
+    )
 
 
 def _data(event: bytes) -> bytes:

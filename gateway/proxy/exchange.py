@@ -1,8 +1,8 @@
 """One request on its way to an engine and back: attempts, timeouts, cancellation, and an honest end.
 
 An `Exchange` is a state machine without input or output of its own. Below it a `Connection` tells it what the
-engine sends; above it a `Sink` takes what the client gets. ASGI is one sink (proxy/asgi.py); a server's own
-protocol class can be another without a change here.
+engine sends; above it a `Sink` takes what the client gets: the server's own protocol class (proxy/server.py) or
+ASGI (proxy/asgi.py). What it learns goes into a `Record`, which the observers get when all is over.
 
 Nothing goes to the sink before the engine's first event (of a stream) or whole body (of a plain reply up to `HOLD`
 bytes), so that everything before it can be tried again elsewhere. Nothing is tried again after it.
@@ -13,14 +13,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
-from gateway.metrics import Metrics
 from gateway.proxy.call import Call
 from gateway.proxy.connection import Connection, Headers
-from gateway.proxy.events import EventStream, Rename, tokens
+from gateway.proxy.events import EventStream, rename, tokens
+from gateway.proxy.record import Observer, Record
+from gateway.proxy.sink import Sink, send_error
 from gateway.proxy.sweep import Sweep
 from gateway.routing.replica import Lease, Replica
 from gateway.routing.table import Target
@@ -34,26 +35,13 @@ MAX_ATTEMPTS = 3
 AFTER_DONE_SECONDS = 1.0
 
 
-class Sink(Protocol):
-    """Where a reply goes. `start`, any `data`, then `end`; or `abort`, when it can no longer end honestly."""
-
-    def start(self, status: int, headers: Headers) -> None: ...
-
-    def data(self, chunk: bytes) -> None: ...
-
-    def end(self) -> None: ...
-
-    def abort(self) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done: the call, the public name it asked for, where it may go, and the headers it carries."""
+    """What is to be done: the call, where it may go, and the headers that it carries beyond the usual."""
 
     path: str
     call: Call
     targets: tuple[Target, ...]
-    request_id: str
     headers: Headers = field(default_factory=list)
 
 
@@ -68,18 +56,47 @@ class Phase(Enum):
 class Exchange:
     """Carries out one `Plan` into one `Sink`. `start` it once; `cancel` it when the client goes away."""
 
-    def __init__(self, plan: Plan, sink: Sink, sweep: Sweep, metrics: Metrics) -> None:
+    __slots__ = (
+        "_attempts",
+        "_choices",
+        "_connecting",
+        "_connection",
+        "_deadline",
+        "_events",
+        "_fresh",
+        "_headers",
+        "_held",
+        "_last_error",
+        "_lease",
+        "_loop",
+        "_observer",
+        "_paused",
+        "_phase",
+        "_plan",
+        "_record",
+        "_sends",
+        "_sink",
+        "_size",
+        "_stalled",
+        "_status",
+        "_sweep",
+        "_target",
+        "_total",
+        "_tried",
+    )
+
+    def __init__(self, plan: Plan, sink: Sink, record: Record, sweep: Sweep, observer: Observer) -> None:
         self._plan = plan
         self._sink = sink
+        self._record = record
         self._sweep = sweep
-        self._metrics = metrics
+        self._observer = observer
         self._loop = sweep.loop
         self._phase = Phase.CONNECTING
-        self._began = self._loop.time()
         self._deadline = 0.0
-        self._total = self._began + plan.targets[0].timeouts.total
         self._target = plan.targets[0]
-        self._choices = list(plan.targets)
+        self._total = record.began + self._target.timeouts.total
+        self._choices = plan.targets
         self._tried: list[Replica] = []
         self._attempts = 0
         self._sends = 0
@@ -91,7 +108,8 @@ class Exchange:
         self._paused = False
         self._status = 0
         self._headers: Headers = []
-        self._held = bytearray()
+        self._held: list[bytes] = []
+        self._size = 0
         self._events: EventStream | None = None
         self._last_error: PraxisError | None = None
 
@@ -104,8 +122,9 @@ class Exchange:
 
     def cancel(self) -> None:
         """The client is gone: the engine is told at once by closing its connection."""
-        if self._phase not in (Phase.OVER, Phase.DRAINING):
-            self._finish("cancelled")
+        if self._phase is not Phase.OVER and self._phase is not Phase.DRAINING:
+            self._record.outcome = "cancelled"
+            self._finish()
 
     def stop(self) -> None:
         """The gateway is shutting down and its patience has run out."""
@@ -131,8 +150,6 @@ class Exchange:
         if replica is None:
             self._fail(self._last_error or self._unavailable())
             return
-        if self._attempts:
-            self._metrics.retried(self._target.backend.name)
         self._attempts += 1
         self._tried.append(replica)
         self._go(replica, replica.pool.idle())
@@ -144,7 +161,7 @@ class Exchange:
             replica = self._target.backend.pick(self._tried, self._target.serves)
             if replica is not None:
                 return replica
-            self._choices.pop(0)
+            self._choices = self._choices[1:]
         return None
 
     def _unavailable(self) -> PraxisError:
@@ -191,40 +208,43 @@ class Exchange:
 
     def _send(self, connection: Connection) -> None:
         assert self._lease is not None
-        target, call = self._target, self._plan.call
+        target, plan, record = self._target, self._plan, self._record
         try:
-            body = call.for_upstream(
-                target.upstream, dict(target.defaults), count_tokens=not target.backend.dialect.counts_unasked
+            body = plan.call.for_upstream(
+                target.upstream, target.defaults, count_tokens=not target.backend.dialect.counts_unasked
             )
         except orjson.JSONEncodeError:
             self._fail(InternalError(f"`defaults` of model `{target.model}` in models.yaml are no JSON."))
             return
         self._phase = Phase.WAITING
         self._status = 0
-        self._held.clear()
+        self._held = []
+        self._size = 0
         self._events = None
-        first = target.timeouts.first_event if call.stream else target.timeouts.first_byte
-        self._deadline = self._loop.time() + first if first is not None else self._total
+        now = self._loop.time()
+        first = target.timeouts.first_event if plan.call.stream else target.timeouts.first_byte
+        self._deadline = now + first if first is not None else self._total
         self._connection = connection
         self._sends += 1
-        connection.send(self._head(len(body)), body, self)
+        if not record.sent:
+            record.sent = now
+        replica = self._lease.replica
+        record.replica = replica.url
+        connection.send(self._head(replica, len(body)), body, self)
 
-    def _head(self, length: int) -> bytes:
+    def _head(self, replica: Replica, length: int) -> bytes:
         """The request's head, with an id of its own each time: engines misbehave when they see one twice."""
-        assert self._lease is not None
-        pool, key = self._lease.replica.pool, self._target.backend.api_key
-        lines = [
-            b"POST %s%s HTTP/1.1" % (pool.prefix, self._plan.path.encode()),
-            b"host: " + pool.authority,
-            b"content-type: application/json",
-            b"content-length: %d" % length,
-            b"accept-encoding: identity",
-            b"x-request-id: %s-%d" % (self._plan.request_id.encode(), self._sends),
-        ]
-        if key:
-            lines.append(b"authorization: Bearer " + key.encode("latin-1"))
-        lines += [b"%s: %s" % each for each in self._plan.headers]
-        return b"\r\n".join(lines) + b"\r\n\r\n"
+        plan, record = self._plan, self._record
+        lines = b"content-length: %d\r\nx-request-id: %s-%d\r\n" % (
+            length,
+            record.request_id.encode(),
+            self._sends,
+        )
+        if record.traceparent:
+            lines += b"traceparent: %s\r\n" % record.traceparent.encode()
+        for name, value in plan.headers:
+            lines += b"%s: %s\r\n" % (name, value)
+        return replica.pool.head(plan.path, self._target.backend.api_key) + lines + b"\r\n"
 
     # What the connection tells
 
@@ -232,18 +252,20 @@ class Exchange:
         self._status = status
         self._headers = headers
         if status == 200 and _header(headers, b"content-type").startswith(b"text/event-stream"):
-            rename = Rename(self._target.upstream, self._plan.call.model)
-            self._events = EventStream(rename, keep_usage=self._plan.call.include_usage)
+            names = rename(self._target.upstream, self._plan.call.model)
+            self._events = EventStream(names, keep_usage=self._plan.call.include_usage)
 
     def on_data(self, chunk: bytes) -> None:
-        if self._phase is Phase.OVER or self._phase is Phase.DRAINING:
+        phase = self._phase
+        if phase is Phase.OVER or phase is Phase.DRAINING:
             return
         if self._events is not None:
             self._on_events(self._events, chunk)
-        elif self._phase is Phase.STREAMING:
+        elif phase is Phase.STREAMING:
             self._sink.data(chunk)
         else:
             self._hold(chunk)
+            return
         if self._phase is Phase.STREAMING:
             self._deadline = self._loop.time() + self._target.timeouts.idle
 
@@ -258,37 +280,42 @@ class Exchange:
                 self._refused(_status_of(events.error), orjson.dumps({"error": events.error}))
                 return
             self._begin([(b"content-type", b"text/event-stream; charset=utf-8"), *_UNBUFFERED])
+        if events.usage is not None:
+            self._record.prompt_tokens, self._record.completion_tokens = events.usage
+        if events.done:
+            self._complete(passed)
+            # The connection is worth keeping once the engine has closed the body, which follows at once.
+            self._phase = Phase.DRAINING
+            self._deadline = self._loop.time() + AFTER_DONE_SECONDS
+            return
         if passed and self._phase is Phase.STREAMING:
             self._sink.data(passed)
         if events.error is not None:
             self._fail(self._error(_status_of(events.error), orjson.dumps({"error": events.error})))
-        elif events.done:
-            self._complete(events.usage)
-            # The connection is worth keeping once the engine has closed the body, which follows at once.
-            self._phase = Phase.DRAINING
-            self._deadline = self._loop.time() + AFTER_DONE_SECONDS
 
     def _hold(self, chunk: bytes) -> None:
+        self._size += len(chunk)
         if self._status != 200:
-            self._held += chunk[: MAX_ERROR - len(self._held)]
+            if self._size <= MAX_ERROR:
+                self._held.append(chunk)
             return
-        self._held += chunk
-        if len(self._held) > HOLD:
+        self._held.append(chunk)
+        if self._size > HOLD:
             kept = [(b"content-type", _header(self._headers, b"content-type") or b"application/json")]
             self._begin(kept)
-            self._sink.data(self._renamed(bytes(self._held)))
-            self._held.clear()
+            self._sink.data(self._renamed(b"".join(self._held)))
+            self._held = []
         elif self._target.timeouts.first_byte is not None:
             self._deadline = self._loop.time() + self._target.timeouts.idle
 
     def on_end(self) -> None:
         self._connection = None
         if self._phase is Phase.DRAINING:
-            self._finish(None)
+            self._finish()
         elif self._phase is Phase.OVER:
             return
         elif self._status != 200:
-            self._refused(self._status, bytes(self._held))
+            self._refused(self._status, b"".join(self._held))
         elif self._events is not None:
             self._fault(
                 UpstreamError(
@@ -296,29 +323,30 @@ class Exchange:
                 )
             )
         elif self._phase is Phase.STREAMING:
-            self._complete(None)
-            self._finish(None)
+            self._complete()
+            self._finish()
         else:
-            self._whole(bytes(self._held))
+            self._whole(self._held[0] if len(self._held) == 1 else b"".join(self._held))
 
     def _whole(self, body: bytes) -> None:
         if body.lstrip()[:9].startswith(b'{"error"'):
             self._refused(502, body)
             return
+        if used := tokens(body):
+            self._record.prompt_tokens, self._record.completion_tokens = used
         body = self._renamed(body)
         content_type = _header(self._headers, b"content-type") or b"application/json"
         self._begin([(b"content-type", content_type), (b"content-length", b"%d" % len(body))])
-        self._sink.data(body)
-        self._complete(tokens(body))
-        self._finish(None)
+        self._complete(body)
+        self._finish()
 
     def _renamed(self, body: bytes) -> bytes:
-        return Rename(self._target.upstream, self._plan.call.model)(body)
+        return rename(self._target.upstream, self._plan.call.model)(body)
 
     def on_lost(self, reason: str) -> None:
         self._connection = None
         if self._phase is Phase.DRAINING:
-            self._finish(None)
+            self._finish()
             return
         if self._phase is Phase.OVER:
             return
@@ -335,25 +363,24 @@ class Exchange:
 
     def _begin(self, headers: Headers) -> None:
         """The reply begins: from here on nothing is tried again."""
+        now = self._loop.time()
+        record, target = self._record, self._target
         self._phase = Phase.STREAMING
-        self._deadline = self._loop.time() + self._target.timeouts.idle
-        self._metrics.first_event(self._plan.call.model, self._loop.time() - self._began)
-        self._sink.start(
-            200,
-            [
-                *headers,
-                (b"x-praxis-model", self._target.model.encode()),
-                (b"x-praxis-backend", self._target.backend.name.encode()),
-            ],
+        self._deadline = now + target.timeouts.idle
+        record.first_event = now
+        headers += (
+            (b"x-request-id", record.request_id.encode()),
+            (b"x-praxis-model", target.model.encode()),
+            (b"x-praxis-backend", target.backend.name.encode()),
         )
+        self._sink.start(200, headers)
 
-    def _complete(self, usage: tuple[int, int] | None) -> None:
-        if usage is not None:
-            self._metrics.used(self._plan.call.model, *usage)
+    def _complete(self, last: bytes = b"") -> None:
+        """The answer is whole with `last`."""
+        self._record.outcome = "200"
         if self._lease is not None:
             self._lease.replica.succeeded()
-        self._sink.end()
-        self._metrics.finished(self._plan.call.model, "200", self._loop.time() - self._began)
+        self._sink.end(last)
 
     def _refused(self, status: int, body: bytes) -> None:
         """The engine answered with an error, by status or as its first event."""
@@ -395,21 +422,17 @@ class Exchange:
         """The end that the client is told of: an error reply, or in mid-stream an error event and no `[DONE]`."""
         if self._phase in (Phase.OVER, Phase.DRAINING):
             return
-        body = orjson.dumps(error.body())
+        self._record.error = error.type
         if self._phase is not Phase.STREAMING:
-            headers = [(name.encode(), value.encode()) for name, value in error.headers().items()]
-            length = (b"content-length", b"%d" % len(body))
-            self._sink.start(error.status, [(b"content-type", b"application/json"), length, *headers])
-            self._sink.data(body)
-            self._sink.end()
-            self._finish(str(error.status))
-        elif self._events is not None:
-            self._sink.data(b"data: " + body + b"\n\n")
-            self._sink.end()
-            self._finish("broken")
+            self._record.outcome = str(error.status)
+            send_error(self._sink, error, self._record.request_id)
         else:
-            self._sink.abort()
-            self._finish("broken")
+            self._record.outcome = "broken"
+            if self._events is not None:
+                self._sink.end(b"data: " + orjson.dumps(error.body()) + b"\n\n")
+            else:
+                self._sink.abort()
+        self._finish()
 
     def _drop(self) -> None:
         """Let go of the connection and the replica. Closing is what tells an engine to stop."""
@@ -426,19 +449,22 @@ class Exchange:
             self._lease.release()
             self._lease = None
 
-    def _finish(self, outcome: str | None) -> None:
+    def _finish(self) -> None:
+        """All is over: give everything back, and tell who watches."""
         self._phase = Phase.OVER
         self._drop()
         self._sweep.discard(self)
-        if outcome is not None:
-            self._metrics.finished(self._plan.call.model, outcome, self._loop.time() - self._began)
+        record, target = self._record, self._target
+        record.ended = self._loop.time()
+        record.served_by, record.backend, record.attempts = target.model, target.backend.name, self._attempts
+        self._observer.ended(record)
 
     # Time
 
     def check(self, now: float) -> None:
         """Called by the sweep: end what has run out of time."""
         if self._phase is Phase.DRAINING and now >= self._deadline:
-            self._finish(None)
+            self._finish()
         elif now >= self._total:
             self._timed_out("did not finish", "total")
         elif now < self._deadline or self._paused:
@@ -464,7 +490,7 @@ class Exchange:
             self._fail(error)
 
 
-_UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+_UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
 def _header(headers: Headers, name: bytes) -> bytes:

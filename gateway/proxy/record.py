@@ -1,0 +1,57 @@
+"""What is known of one request when it has ended: logs, metrics, usage, limits and traces are all made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from praxis.keys import Principal
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """One request from its arrival to its end. Instants are the event loop's, in seconds; 0 means that it never came.
+
+    `model` is the public name asked for once it is known to exist, so that labels made of it stay bounded;
+    `served_by` the name in models.yaml that answered. `outcome` is the reply's status, `broken` for a reply cut
+    after its start, or `cancelled` when the client left. `error` is the house's error type, empty when all went well.
+    """
+
+    request_id: str
+    path: str
+    at: float
+    began: float
+    principal: Principal | None = None
+    model: str = ""
+    stream: bool = False
+    served_by: str = ""
+    backend: str = ""
+    replica: str = ""
+    attempts: int = 0
+    sent: float = 0.0
+    first_event: float = 0.0
+    ended: float = 0.0
+    outcome: str = ""
+    error: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    traceparent: str = ""
+
+
+class Observer(Protocol):
+    """Who is told of every request, exactly once, when it is over."""
+
+    def ended(self, record: Record) -> None:
+        """Take note, within microseconds: this runs on the event loop, between two requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Several observers as one."""
+
+    each: Sequence[Observer]
+
+    def ended(self, record: Record) -> None:
+        for observer in self.each:
+            observer.ended(record)

@@ -1,0 +1,61 @@
+"""Where a reply goes, whichever way its request came in."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import orjson
+
+from gateway.proxy.connection import Headers
+from praxis.errors import PraxisError, TooLarge
+
+MAX_BODY = 25 * 1024 * 1024
+"""Bytes of a request: enough for images and long documents, small enough to hold."""
+
+HIGH_WATER = 256 * 1024
+"""Bytes waiting for a slow client before its engine is made to wait."""
+
+
+class Sink(Protocol):
+    """`start`, any `data`, then `end`; or `abort`, when the reply can no longer end honestly."""
+
+    def start(self, status: int, headers: Headers) -> None: ...
+
+    def data(self, chunk: bytes) -> None: ...
+
+    def end(self, chunk: bytes = b"") -> None:
+        """The reply is complete with `chunk`."""
+
+    def abort(self) -> None:
+        """Break the connection, so that the client sees a cut."""
+
+
+class Running(Protocol):
+    """A request under way, as the one who holds the client's connection sees it."""
+
+    def cancel(self) -> None:
+        """The client is gone."""
+
+    def pause(self) -> None:
+        """The client takes nothing more for now."""
+
+    def resume(self) -> None: ...
+
+
+def send_error(sink: Sink, error: PraxisError, request_id: str) -> None:
+    """A whole reply that is `error`."""
+    body = orjson.dumps(error.body())
+    sink.start(
+        error.status,
+        [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", request_id.encode()),
+            *((name.encode(), value.encode()) for name, value in error.headers().items()),
+        ],
+    )
+    sink.end(body)
+
+
+def too_large() -> TooLarge:
+    return TooLarge(f"The body exceeds {MAX_BODY // 2**20} MiB; send large files through `/v1/files`.")
