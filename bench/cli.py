@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.tables import Format, render
 from praxis.errors import ConfigError, PraxisError, Problem
+from praxis.tables import Format, render
 
 if TYPE_CHECKING:
     from bench.eval.chat import Gateway

@@ -22,6 +22,7 @@ from gateway.adapters.desired import DesiredAdapters
 from gateway.adapters.engine import Engines
 from gateway.adapters.reconcile import Adapters
 from gateway.api import admin, documents, health, models
+from gateway.api import keys as keys_api
 from gateway.api.inference import PATHS, Inference, request_id
 from gateway.documents import Documents
 from gateway.metrics import Metrics
@@ -37,6 +38,7 @@ from praxis.configuration import Configuration
 from praxis.errors import ConfigError, Problem
 from praxis.keys import Keys
 from praxis.state import connect
+from praxis.usage import Usage
 
 logger = logging.getLogger("praxis.gateway")
 
@@ -67,6 +69,7 @@ def create_app(config: Path, host: str) -> Gateway:
     current = configuration.current
     engine = connect(current.state)
     keys = Keys(engine)
+    usage = Usage(engine)
     client = httpx.AsyncClient(trust_env=False, follow_redirects=False)
     registry = Registry(loop)
     registry.apply(current, [])
@@ -113,7 +116,8 @@ def create_app(config: Path, host: str) -> Gateway:
     surface.include_router(health.routes(readiness, metrics))
     surface.include_router(models.routes(lambda: registry.table, int(time.time())))
     surface.include_router(documents.routes(document_process, client))
-    surface.include_router(admin.routes(configuration, registry, adapters, keys, access))
+    surface.include_router(admin.routes(configuration, registry, adapters))
+    surface.include_router(keys_api.routes(keys, usage, access))
     for path in PATHS:
         # `_dispatch` takes every POST before it comes here; this answers the other methods with 405.
         surface.router.routes.append(Route(path, inference, methods=["POST"]))

@@ -5,10 +5,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or a configuration that cannot be us
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import time
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -16,12 +14,10 @@ from typing import Annotated
 
 import typer
 
-from praxis.config import Config, load
+from praxis.config import load
 from praxis.doctor import doctor
-from praxis.errors import InvalidRequest
 from praxis.exits import exit_codes
-from praxis.keys import Keys
-from praxis.state import connect
+from praxis.keys_cli import keys
 from praxis.up.cli import up
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The operator's file.")]
@@ -32,9 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(help="Check the operator's file.", no_args_is_help=True)
-keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
-app.add_typer(keys_app, name="keys")
+app.add_typer(keys, name="keys")
 
 
 @config_app.command("check")
@@ -45,61 +40,6 @@ def config_check(file: Annotated[Path, typer.Argument(help="models.yaml or anoth
         f"{file} is in order: {len(config.backends)} backends, {len(config.models)} models, "
         f"{len(config.adapters)} adapters, {len(config.assistants)} assistants."
     )
-
-
-def _keys(config: Path) -> tuple[Config, Keys]:
-    loaded = load(config)
-    return loaded, Keys(connect(loaded.state))
-
-
-@keys_app.command("create")
-def keys_create(
-    name: Annotated[str, typer.Argument(help="Whose key it is: a person, a team, an application.")],
-    admin: Annotated[bool, typer.Option("--admin", help="May use /admin/v1 too.")] = False,
-    tenant: Annotated[
-        str | None, typer.Option(help="Who owns its documents; else the key's own name.")
-    ] = None,
-    model: Annotated[list[str] | None, typer.Option(help="Only this model; repeat for more.")] = None,
-    knowledge: Annotated[
-        list[str] | None, typer.Option(help="Only this knowledge base; repeat for more.")
-    ] = None,
-    expires: Annotated[float | None, typer.Option(help="Days until it expires.")] = None,
-    config: ConfigOption = Path("models.yaml"),
-) -> None:
-    """Make a key and print it, once: only its hash is kept."""
-    loaded, keys = _keys(config)
-    known = {*loaded.models, *loaded.adapters, *loaded.assistants, loaded.rag.embedding.public_name}
-    for each in model or []:
-        if each not in known:
-            raise InvalidRequest(
-                f"`--model {each}` is not in `{config}`; known are {', '.join(sorted(known))}."
-            )
-    expires_at = None if expires is None else time.time() + expires * 86_400
-    _, secret = keys.create(
-        name,
-        admin=admin,
-        tenant=tenant,
-        models=model or None,
-        knowledge=knowledge or None,
-        expires_at=expires_at,
-    )
-    typer.echo(secret)
-
-
-@keys_app.command("list")
-def keys_list(config: ConfigOption = Path("models.yaml")) -> None:
-    """List the keys, one JSON object a line; what could be used as a key is not in it."""
-    for key in _keys(config)[1].list():
-        typer.echo(json.dumps(dict(key), ensure_ascii=False))
-
-
-@keys_app.command("revoke")
-def keys_revoke(
-    name: Annotated[str, typer.Argument(help="The key's name or id.")],
-    config: ConfigOption = Path("models.yaml"),
-) -> None:
-    """Revoke a key: within two seconds no gateway accepts it any more."""
-    typer.echo(f"revoked {_keys(config)[1].revoke(name)}")
 
 
 def _room_process(module: str) -> Callable[..., None]:

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.schema import CreateTable
 
+from praxis.errors import PraxisError
+
 Step = Callable[[Connection], None]
 
 _versions = sa.Table(
@@ -20,16 +22,24 @@ _versions = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
 )
 
+APPLICATION = "praxis"
+"""What PostgreSQL lists our connections as."""
+
+_POSTGRESQL = {"application_name": APPLICATION, "connect_timeout": 5, "tcp_user_timeout": 10_000}
+_MIGRATING = 0x70726178
+"""The number of PostgreSQL's advisory lock under which schemas change."""
+
 
 def connect(url: str) -> Engine:
     """An engine for `url`, its folder made where SQLite needs one.
 
     SQLite runs in WAL mode, so that readers never wait for a writer, and waits up to 10 s for its lock,
-    because the gateway, rag and the command line share the file.
+    because the gateway, rag and the command line share the file. A PostgreSQL server that is gone without a word is
+    given up after seconds, not after the minutes that the operating system would wait.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, pool_pre_ping=True)
+        return sa.create_engine(parsed, pool_pre_ping=True, connect_args=_POSTGRESQL)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(parsed)
@@ -62,19 +72,33 @@ def writing(engine: Engine) -> Engine:
 def migrate(engine: Engine, room: str, steps: Sequence[Step]) -> None:
     """Bring the tables of `room` forward: run the steps that this database has not seen, in one transaction.
 
-    A step is never edited once released; a change of mind is a new step at the end.
+    A step is never edited once released; a change of mind is a new step at the end. Raises PraxisError when the
+    database cannot be reached.
     """
-    with writing(engine).begin() as connection:
-        connection.execute(CreateTable(_versions, if_not_exists=True))
-        row = connection.execute(
-            sa.select(_versions.c.version).where(_versions.c.room == room).with_for_update()
-        ).first()
-        seen = row.version if row else 0
-        for step in steps[seen:]:
-            step(connection)
-        if row is None:
-            connection.execute(sa.insert(_versions).values(room=room, version=len(steps)))
-        elif len(steps) > seen:
-            connection.execute(
-                sa.update(_versions).where(_versions.c.room == room).values(version=len(steps))
-            )
+    try:
+        with writing(engine).begin() as connection:
+            advance(connection, room, steps)
+    except sa.exc.OperationalError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        reason = str(error.orig).strip().splitlines()[0]
+        raise PraxisError(
+            f"The state database `{where}` cannot be used ({reason}); check `state` in models.yaml and that it runs."
+        ) from error
+
+
+def advance(connection: Connection, room: str, steps: Sequence[Step]) -> None:
+    """`migrate` inside the caller's transaction."""
+    if connection.dialect.name == "postgresql":
+        # Several processes may start at once on an empty database, where there is no row to lock yet.
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
+    connection.execute(CreateTable(_versions, if_not_exists=True))
+    row = connection.execute(
+        sa.select(_versions.c.version).where(_versions.c.room == room).with_for_update()
+    ).first()
+    seen = row.version if row else 0
+    for step in steps[seen:]:
+        step(connection)
+    if row is None:
+        connection.execute(sa.insert(_versions).values(room=room, version=len(steps)))
+    elif len(steps) > seen:
+        connection.execute(sa.update(_versions).where(_versions.c.room == room).values(version=len(steps)))

@@ -1,9 +1,15 @@
-"""What every test room shares: the guarantee that where and how the tests are run changes none of them."""
+"""What every test room shares: the guarantee that where and how the tests are run changes none of them, and databases."""
 
 import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
+
+from praxis.state import connect
+from tests.services import PostgreSQL
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -18,3 +24,27 @@ def clean_environment() -> None:
 def interruptible() -> None:
     """Processes under test hear Ctrl-C also where a shell runs the tests in the background, ignoring it, as children do."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """One PostgreSQL for all tests; each makes databases of its own."""
+    with PostgreSQL() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def state(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty state database: SQLite, then PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'deep' / 'state.db'}"
+    running: PostgreSQL = request.getfixturevalue("postgresql")
+    return running.database()
+
+
+@pytest.fixture
+def database(state: str) -> Iterator[Engine]:
+    """An engine of `state`, closed after the test."""
+    engine = connect(state)
+    yield engine
+    engine.dispose()

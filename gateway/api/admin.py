@@ -1,21 +1,17 @@
-"""`/admin/v1`: adapters, backends, keys and reload. Admin keys only."""
+"""`/admin/v1`: adapters, backends and reload; keys are in keys.py. Admin keys only."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
-from gateway.access import Access
 from gateway.adapters.reconcile import Adapters
 from gateway.api.identity import Operator
 from gateway.routing.table import Registry
 from praxis.configuration import Configuration
 from praxis.errors import ConfigError, InvalidRequest
-from praxis.keys import Keys
 
 
 class LoadAdapter(BaseModel):
@@ -28,22 +24,7 @@ class LoadAdapter(BaseModel):
     source: str
 
 
-class CreateKey(BaseModel):
-    """A new key; fields left out mean no limit. `expires_at` is in Unix seconds."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
-    admin: bool = False
-    tenant: str | None = None
-    models: list[str] | None = None
-    knowledge: list[str] | None = None
-    expires_at: float | None = None
-
-
-def routes(
-    configuration: Configuration, registry: Registry, adapters: Adapters, keys: Keys, access: Access
-) -> APIRouter:
+def routes(configuration: Configuration, registry: Registry, adapters: Adapters) -> APIRouter:
     """The router."""
     router = APIRouter(prefix="/admin/v1", tags=["admin"])
 
@@ -76,26 +57,6 @@ def routes(
         except ConfigError as error:
             raise InvalidRequest(error.message, code="config_refused") from None
         return {"generation": configuration.generation}
-
-    @router.get("/keys")
-    async def list_keys(_: Operator) -> dict[str, Any]:
-        """Every key, without anything that could be used as one."""
-        listed: Sequence[Mapping[str, Any]] = await asyncio.to_thread(keys.list)
-        return {"object": "list", "data": listed}
-
-    @router.post("/keys")
-    async def create_key(body: CreateKey, _: Operator) -> dict[str, Any]:
-        """Make a key. `secret` is in this answer and nowhere else."""
-        limits = body.model_dump(exclude={"name"})
-        principal, secret = await asyncio.to_thread(lambda: keys.create(body.name, **limits))
-        return {"id": principal.key_id, "name": principal.name, "tenant": principal.tenant, "secret": secret}
-
-    @router.delete("/keys/{name}")
-    async def revoke_key(name: str, _: Operator) -> dict[str, Any]:
-        """Revoke a key by name or id; this gateway refuses it from now on, others within two seconds."""
-        key_id = await asyncio.to_thread(keys.revoke, name)
-        await access.refresh()
-        return {"id": key_id, "revoked": True}
 
     return router
 
