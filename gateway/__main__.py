@@ -1,86 +1,60 @@
-"""`python -m gateway`: one gateway process, from its command line to its drained end."""
+"""`python -m gateway`: one gateway process, or with `--workers` a parent that keeps several."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
-import signal
+import os
+import socket
 from functools import partial
 from pathlib import Path
-from typing import cast
 
-import uvicorn
-import uvloop
-
-from gateway.app import Gateway, create_app
-from gateway.server import HotProtocol, expire
+from gateway.place import Place
 from praxis import log
-from praxis.errors import ConfigError
+from praxis.config import load
 from praxis.exits import exit_codes
-from praxis.server import Server, listen
-
-DRAIN_POLL_SECONDS = 0.05
+from praxis.server import listen
 
 
-async def serve(config: Path, host: str, port: int, *, asgi: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT, then let what is in flight end within `server.drain` seconds."""
-    gateway = create_app(config, host)
-    listener = listen("The gateway", host, port)
-    # uvicorn calls this for every connection, as it would a class.
-    protocol = cast(type[asyncio.Protocol], partial(HotProtocol, gateway.inference))
-    server = Server(
-        uvicorn.Config(
-            gateway,
-            http="httptools" if asgi else protocol,
-            loop="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            forwarded_allow_ips=gateway.configuration.current.server.trusted_proxies,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=5,
-        )
-    )
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    reloading: set[asyncio.Task[None]] = set()
+def _alone(given: argparse.Namespace) -> None:
+    import uvloop
 
-    def reload() -> None:
-        task = loop.create_task(_reload(gateway))
-        reloading.add(task)
-        task.add_done_callback(reloading.discard)
+    from gateway.process import serve
 
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    drain = loop.create_task(_drain(gateway, server, stop))
-    expiring = loop.create_task(expire(server.server_state.connections))
-    # Everything made so far lives as long as the process: keep the collector from walking it again and again.
-    gc.freeze()
-    await server.serve(sockets=[listener])
-    drain.cancel()
-    expiring.cancel()
+    listening = partial(listen, "The gateway", given.host, given.port)
+    uvloop.run(serve(given.config, given.host, listening, asgi=given.asgi))
 
 
-async def _reload(gateway: Gateway) -> None:
-    try:
-        await gateway.configuration.reload()
-    except ConfigError:
-        return  # logged, and told by /readyz
+def _one_of_several(given: argparse.Namespace) -> None:
+    import uvloop
+
+    from gateway.process import serve
+    from praxis.up.program import die_with_parent
+
+    die_with_parent(os.getppid())
+    listening = partial(socket.socket, fileno=given.listener)
+    uvloop.run(serve(given.config, given.host, listening, given.worker, asgi=given.asgi))
 
 
-async def _drain(gateway: Gateway, server: uvicorn.Server, stop: asyncio.Event) -> None:
-    await stop.wait()
-    gateway.readiness.draining = True
-    loop = asyncio.get_running_loop()
-    until = loop.time() + gateway.configuration.current.server.drain
-    # Streams end on their own, each in its own time: there is no one event to wait for.
-    while len(gateway.sweep) and loop.time() < until:  # noqa: ASYNC110
-        await asyncio.sleep(DRAIN_POLL_SECONDS)
-    gateway.sweep.stop()
-    server.should_exit = True
+def _keep(given: argparse.Namespace) -> None:
+    # The parent serves nothing: without the gateway's own modules it stays small.
+    from gateway.exposure import must_be_safe
+    from gateway.workers import Workers, command
+
+    config = load(given.config)
+    must_be_safe(config, given.host)
+    with listen("The gateway", given.host, given.port) as listener:
+        each = command(given.config, given.host, given.port, asgi=given.asgi)
+        workers = Workers(each, given.workers, listener, config.server.drain)
+        code = asyncio.run(workers.run())
+    raise SystemExit(code)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError
+    return count
 
 
 def main() -> None:
@@ -88,15 +62,23 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("models.yaml"))
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--workers", type=_count, default=1, help="processes that share the port")
     parser.add_argument(
         "--asgi",
         action="store_true",
         help="serve the hot paths through ASGI too: slower, should the fast way fail",
     )
-    arguments = parser.parse_args()
-    log.setup("gateway")
+    parser.add_argument("--worker", type=Place.parse, help=argparse.SUPPRESS)
+    parser.add_argument("--listener", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    log.setup("gateway" if given.worker is None else f"gateway-{given.worker.index}")
     with exit_codes():
-        uvloop.run(serve(arguments.config, arguments.host, arguments.port, asgi=arguments.asgi))
+        if given.worker is not None:
+            _one_of_several(given)
+        elif given.workers > 1:
+            _keep(given)
+        else:
+            _alone(given)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -21,21 +20,23 @@ from gateway.access import Access
 from gateway.adapters.desired import DesiredAdapters
 from gateway.adapters.engine import Engines
 from gateway.adapters.reconcile import Adapters
+from gateway.agreement import Agreement, Announcements
 from gateway.api import admin, documents, health, models
 from gateway.api import keys as keys_api
 from gateway.api.inference import PATHS, Inference, request_id
 from gateway.documents import Documents
+from gateway.exposure import must_be_safe
 from gateway.metrics import Metrics
+from gateway.place import Place
 from gateway.proxy.asgi import Message, Receive, Scope, Send
 from gateway.proxy.record import Observers
 from gateway.proxy.sweep import Sweep
 from gateway.readiness import Readiness
 from gateway.routing.probes import Probes
 from gateway.routing.table import Registry
+from gateway.siblings import Siblings
 from praxis import http_errors
-from praxis.config import Config
 from praxis.configuration import Configuration
-from praxis.errors import ConfigError, Problem
 from praxis.keys import Keys
 from praxis.state import connect
 from praxis.usage import Usage
@@ -59,19 +60,21 @@ class Gateway:
         await self.application(scope, receive, send)
 
 
-def create_app(config: Path, host: str) -> Gateway:
+def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     """Wire a gateway for the file `config`, to listen on `host`; call it inside the event loop that will serve it.
+
+    `place` says which of several workers it is.
 
     Raises ConfigError when the file cannot be used.
     """
     loop = asyncio.get_running_loop()
-    configuration = Configuration(config, lambda loaded: _must_be_safe(loaded, host))
+    configuration = Configuration(config, lambda loaded: must_be_safe(loaded, host))
     current = configuration.current
     engine = connect(current.state)
     keys = Keys(engine)
     usage = Usage(engine)
     client = httpx.AsyncClient(trust_env=False, follow_redirects=False)
-    registry = Registry(loop)
+    registry = Registry(loop, place)
     registry.apply(current, [])
     document_process = Documents(current, client, loop)
     access = Access(keys, required=current.server.auth == "keys", rag_secret=document_process.secret)
@@ -80,6 +83,8 @@ def create_app(config: Path, host: str) -> Gateway:
     adapters = Adapters(registry, DesiredAdapters(engine), Engines(client), lambda: configuration.current)
     readiness = Readiness(configuration, registry, document_process)
     probes = Probes(registry, client, adapters.learned)
+    agreement = Agreement(Announcements(engine), configuration, adapters, probes)
+    siblings = Siblings(place, metrics.render)
     inference = Inference(
         loop, access, lambda: registry.table, document_process, readiness, sweep, Observers((metrics,))
     )
@@ -93,7 +98,14 @@ def create_app(config: Path, host: str) -> Gateway:
         await adapters.refresh()
 
     configuration.on_change(follow)
-    background = [access.run, configuration.run, probes.run, document_process.run]
+    background = [
+        access.run,
+        configuration.run,
+        agreement.run,
+        probes.run,
+        document_process.run,
+        siblings.run,
+    ]
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -113,10 +125,10 @@ def create_app(config: Path, host: str) -> Gateway:
     surface = FastAPI(title="Praxis", version="1", lifespan=lifespan, redoc_url=None)
     surface.state.access = access
     http_errors.install(surface)
-    surface.include_router(health.routes(readiness, metrics))
+    surface.include_router(health.routes(readiness, siblings.metrics))
     surface.include_router(models.routes(lambda: registry.table, int(time.time())))
     surface.include_router(documents.routes(document_process, client))
-    surface.include_router(admin.routes(configuration, registry, adapters))
+    surface.include_router(admin.routes(configuration, agreement, registry, adapters))
     surface.include_router(keys_api.routes(keys, usage, access))
     for path in PATHS:
         # `_dispatch` takes every POST before it comes here; this answers the other methods with 405.
@@ -148,22 +160,6 @@ def _dispatch(inference: Inference, surface: FastAPI) -> Application:
             await surface(scope, receive, marked)
 
     return application
-
-
-def _must_be_safe(config: Config, host: str) -> None:
-    """Without keys only this machine may ask. Raises ConfigError."""
-    if config.server.auth == "none" and not _loopback(host):
-        fix = f"`none` is refused on `{host}`; write `keys`, or listen on 127.0.0.1"
-        raise ConfigError(str(config.path), [Problem(None, "server.auth", fix)])
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _keep(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -42,18 +42,34 @@ def config_check(file: Annotated[Path, typer.Argument(help="models.yaml or anoth
     )
 
 
+def _become(module: str, config: Path, host: str, port: int | None, *more: str) -> None:
+    """Replace this process by `python -m module`."""
+    arguments = [sys.executable, "-m", module, "--config", str(config), "--host", host, *more]
+    if port is not None:
+        arguments += ["--port", str(port)]
+    os.execv(sys.executable, arguments)
+
+
+def gateway(
+    config: ConfigOption = Path("models.yaml"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,
+    asgi: Annotated[bool, typer.Option("--asgi", help="Serve the hot paths through ASGI: slower.")] = False,
+) -> None:
+    """Run the gateway alone, in the foreground."""
+    _become("gateway", config, host, port, "--workers", str(workers), *(["--asgi"] if asgi else []))
+
+
 def _room_process(module: str) -> Callable[..., None]:
-    """A command that replaces itself by `python -m module`."""
+    """A command that becomes `python -m module`."""
 
     def run(
         config: ConfigOption = Path("models.yaml"),
         host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
         port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     ) -> None:
-        arguments = [sys.executable, "-m", module, "--config", str(config), "--host", host]
-        if port is not None:
-            arguments += ["--port", str(port)]
-        os.execv(sys.executable, arguments)
+        _become(module, config, host, port)
 
     run.__doc__ = f"Run the {module} process alone, in the foreground."
     return run
@@ -63,7 +79,8 @@ def build() -> typer.Typer:
     """The whole command: the kernel's part, the processes, and what the rooms add by `praxis.commands`."""
     app.command("up")(up)
     app.command("doctor")(doctor)
-    for module in ("gateway", "rag", "ui"):
+    app.command("gateway")(gateway)
+    for module in ("rag", "ui"):
         app.command(module)(_room_process(module))
     for room in sorted(entry_points(group="praxis.commands"), key=lambda each: each.name):
         command = room.load()

@@ -65,10 +65,14 @@ def praxis(*arguments: str, cwd: Path, **extra: str) -> "subprocess.CompletedPro
 
 
 class Gateway:
-    """`python -m gateway` on a free port with its own folder, one admin key and one user key. Alive inside `with`."""
+    """`python -m gateway` on a free port with its own folder, one admin key and one user key. Alive inside `with`.
 
-    def __init__(self, folder: Path, config: str) -> None:
+    `more` are further arguments of its command line.
+    """
+
+    def __init__(self, folder: Path, config: str, *more: str) -> None:
         self.folder = folder
+        self.more = more
         self.file = folder / "models.yaml"
         self.log = folder / "gateway.log"
         self.file.write_text(config)
@@ -86,8 +90,7 @@ class Gateway:
 
     def __enter__(self) -> Self:
         self.port = free_port()
-        # Nothing here speaks TLS, and reading the authorities' certificates takes longer than a request.
-        self.http = httpx.Client(timeout=60, trust_env=False, verify=False)
+        self.http = self._client()
         command = [
             sys.executable,
             "-m",
@@ -98,6 +101,7 @@ class Gateway:
             "127.0.0.1",
             "--port",
             str(self.port),
+            *self.more,
         ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -119,6 +123,15 @@ class Gateway:
             finally:
                 self.process.kill()
                 self.process.wait()
+
+    def hang_up(self) -> None:
+        """Drop every kept connection, so that the next request makes one of its own."""
+        self.http.close()
+        self.http = self._client()
+
+    def _client(self) -> httpx.Client:
+        # Nothing here speaks TLS, and reading the authorities' certificates takes longer than a request.
+        return httpx.Client(timeout=60, trust_env=False, verify=False)
 
     def _alive(self) -> bool:
         assert self.process.poll() is None, f"the gateway ended:\n{self.log.read_text()}"

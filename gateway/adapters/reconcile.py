@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from gateway.adapters.desired import Desired, DesiredAdapters
 from gateway.adapters.engine import Engines
 from gateway.adapters.source import read
@@ -21,6 +23,13 @@ from praxis.errors import InvalidRequest, NotFound, Overloaded, PraxisError
 logger = logging.getLogger("praxis.gateway.adapters")
 
 RETRY_SECONDS = 30.0
+
+STRANGER_SECONDS = 300.0
+"""How long a revision that this gateway never wanted is left in an engine: another gateway may be loading it."""
+
+DROPPED_SECONDS = 60.0
+"""How long one that this gateway wanted and wants no more is unloaded wherever it is seen."""
+
 _REVISION = re.compile(r".+@[0-9a-f]{12}")
 _NAME = re.compile(r"[^\s@,/\\]{1,128}")
 
@@ -39,14 +48,33 @@ class Adapters:
         self._engines = engines
         self._config = config
         self._wanted: dict[str, Desired] = {}
+        self._read: list[Desired] = []
+        self._dropped: dict[str, float] = {}
+        self._strangers: dict[tuple[str, str], float] = {}
         self._changing = asyncio.Lock()
+        self._refreshing = asyncio.Lock()
         self._failed: dict[tuple[str, str], float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def refresh(self) -> None:
         """Read what should be live and rebuild the table of names."""
+        # One after the other, so that what was read earlier never replaces what was read later.
+        async with self._refreshing:
+            await self._apply(await asyncio.to_thread(self._desired.all))
+
+    async def poll(self) -> bool:
+        """Refresh if another gateway has changed what should be live; whether one has."""
+        async with self._refreshing:
+            rows = await asyncio.to_thread(self._desired.all)
+            if rows == self._read:
+                return False
+            await self._apply(rows)
+            return True
+
+    async def _apply(self, rows: list[Desired]) -> None:
         config = self._config()
-        wanted = {each.name: each for each in await asyncio.to_thread(self._desired.all)}
+        self._read = rows
+        wanted = {each.name: each for each in rows}
         for name, section in config.adapters.items():
             path = config.resolve(section.source)
             try:
@@ -55,6 +83,12 @@ class Adapters:
                 logger.error("adapter refused", extra={"adapter": name, "reason": error.message})
                 continue
             wanted[name] = Desired(name, section.base, str(path), source.revision, "models.yaml", time.time())
+        now = asyncio.get_running_loop().time()
+        names = {each.upstream for each in wanted.values()}
+        gone = {each.upstream: now for each in self._wanted.values()} | self._dropped
+        self._dropped = {
+            name: at for name, at in gone.items() if name not in names and at > now - DROPPED_SECONDS
+        }
         self._wanted = wanted
         live = [LiveAdapter(each.name, each.base, each.upstream) for each in wanted.values()]
         self._registry.apply(config, live)
@@ -168,7 +202,7 @@ class Adapters:
     def _differences(
         self, backend: Backend, replica: Replica
     ) -> tuple[Sequence[Desired], Sequence[str]] | None:
-        """What `replica` lacks, and revisions of ours that nobody wants any more."""
+        """What `replica` lacks, and revisions that nobody wants any more."""
         wanted = [each for each in self._wanted.values() if self._on(backend, each)]
         present = asyncio.get_running_loop().time()
         missing = [
@@ -178,8 +212,17 @@ class Adapters:
             and self._failed.get((replica.url, each.upstream), 0) <= present
         ]
         names = {each.upstream for each in wanted}
-        stale = [name for name in replica.models if _REVISION.fullmatch(name) and name not in names]
+        unwanted = [name for name in replica.models if _REVISION.fullmatch(name) and name not in names]
+        stale = [name for name in unwanted if self._stale(replica, name, present)]
         return (missing, stale) if missing or stale else None
+
+    def _stale(self, replica: Replica, name: str, now: float) -> bool:
+        """Whether an unwanted revision is nobody's: it was ours, or it has been there unclaimed for long."""
+        since = self._strangers.setdefault((replica.url, name), now)
+        stale = name in self._dropped or since <= now - STRANGER_SECONDS
+        if stale:
+            del self._strangers[replica.url, name]
+        return stale
 
     def _on(self, backend: Backend, wanted: Desired) -> bool:
         model = self._config().models.get(wanted.base)
@@ -187,6 +230,11 @@ class Adapters:
 
     async def _reconcile(self, backend: Backend, replica: Replica) -> None:
         async with self._changing:
+            try:
+                # What is missing here may have been unloaded by another gateway a moment ago.
+                await self.poll()
+            except sa.exc.SQLAlchemyError:
+                return
             missing, stale = self._differences(backend, replica) or ((), ())
             for wanted in missing:
                 try:

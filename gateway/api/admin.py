@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from gateway.adapters.reconcile import Adapters
+from gateway.agreement import Agreement
 from gateway.api.identity import Operator
 from gateway.routing.table import Registry
 from praxis.configuration import Configuration
@@ -24,7 +25,9 @@ class LoadAdapter(BaseModel):
     source: str
 
 
-def routes(configuration: Configuration, registry: Registry, adapters: Adapters) -> APIRouter:
+def routes(
+    configuration: Configuration, agreement: Agreement, registry: Registry, adapters: Adapters
+) -> APIRouter:
     """The router."""
     router = APIRouter(prefix="/admin/v1", tags=["admin"])
 
@@ -53,7 +56,7 @@ def routes(configuration: Configuration, registry: Registry, adapters: Adapters)
     async def reload(_: Operator) -> dict[str, Any]:
         """Read models.yaml again; a wrong one is refused whole and what runs stays."""
         try:
-            await configuration.reload()
+            await agreement.reload()
         except ConfigError as error:
             raise InvalidRequest(error.message, code="config_refused") from None
         return {"generation": configuration.generation}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from gateway.metrics import Metrics
 from gateway.readiness import Readiness
 
 
-def routes(readiness: Readiness, metrics: Metrics) -> APIRouter:
+def routes(readiness: Readiness, metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:
     """The router."""
     router = APIRouter(tags=["health"])
 
@@ -27,6 +28,6 @@ def routes(readiness: Readiness, metrics: Metrics) -> APIRouter:
     @router.get("/metrics")
     async def metrics_() -> Response:
         """Prometheus' text format."""
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(await metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gateway.backends import dialect
+from gateway.place import Place
 from gateway.routing.backend import Backend
 from gateway.routing.budget import Budget
 from gateway.routing.queue import Queue
@@ -87,8 +88,9 @@ class Table:
 class Registry:
     """Holds the current table and builds the next; replicas live on through a change, with all that is known of them."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, place: Place | None = None) -> None:
         self._loop = loop
+        self._share = place.share if place is not None else int
         self._replicas: dict[tuple[str, str, str], Replica] = {}
         self._queues: dict[str, Queue] = {}
         self._budgets: dict[str, Budget] = {}
@@ -115,7 +117,8 @@ class Registry:
     def _backend(self, config: Config, name: str) -> Backend:
         section = config.backends[name]
         queue = self._queues.setdefault(name, Queue(name, self._loop.time))
-        queue.configure(section.queue.size, section.queue.wait)
+        queue.configure(self._share(section.queue.size), section.queue.wait)
+        limit = None if section.max_in_flight is None else self._share(section.max_in_flight)
         replicas = []
         for each in section.replicas:
             key = (name, section.kind, each.url)
@@ -123,8 +126,8 @@ class Registry:
                 self._replicas[key] = Replica(each.url, self._loop)
             replica = self._replicas[key]
             replica.weight = each.weight
-            replica.limit = section.max_in_flight
-            replica.freed = queue.freed if section.max_in_flight is not None else None
+            replica.limit = limit
+            replica.freed = queue.freed if limit is not None else None
             replicas.append(replica)
         return Backend(
             name,
