@@ -60,10 +60,15 @@ class Access:
 
     def known(self, headers: Iterable[tuple[bytes, bytes]]) -> Principal | None:
         """Who sent these headers, where memory tells; None when only `principal` can, be it by refusing."""
-        values = [value for name, value in headers if name == b"authorization"]
-        if len(values) != 1 or values[0][:7].lower() != b"bearer ":
+        given = b""
+        for name, value in headers:
+            if name == b"authorization":
+                if given:
+                    return None
+                given = value
+        if given[:7] != b"Bearer ":
             return None
-        found = self._live.get(sha256(values[0][7:].strip()).hexdigest())
+        found = self._live.get(sha256(given[7:]).hexdigest())
         if found is not None and found.expires_at is not None and found.expires_at <= time.time():
             return None
         return found

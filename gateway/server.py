@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Set
-from typing import Any, cast
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.api.inference import PATHS, Inference
 from gateway.proxy.connection import Headers
@@ -137,6 +138,7 @@ class HotProtocol(HttpToolsProtocol):
     def __init__(self, inference: Inference, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._inference = inference
+        self._reading: Cycle | None = None
         self._answering: Cycle | None = None
         self._since = self.loop.time()
         self._in_head = True
@@ -151,7 +153,14 @@ class HotProtocol(HttpToolsProtocol):
         self._since = self.loop.time()
         if self._in_head:
             self._head_bytes += len(data)
-        super().data_received(data)
+        # As in uvicorn, but for its timer of idle connections, which `expire` stands in for.
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+        except httptools.HttpParserError:
+            self.send_400_response("This is no valid HTTP request.")
         if self._in_head and self._head_bytes > MAX_HEAD:
             self._refuse(InvalidRequest(f"The request's head exceeds {MAX_HEAD} bytes; send fewer headers."))
 
@@ -182,22 +191,30 @@ class HotProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         path = _HOT.get(self.url.partition(b"?")[0])
-        if path is None or not self._plainly_hot():
+        if path is None or self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
             self._to_asgi()
             return
+        length = b"0"
+        for name, value in self.headers:
+            if name in _FOR_ASGI:
+                self._to_asgi()
+                return
+            if name == b"content-length":
+                length = value
         before = self.cycle
         cycle = Cycle(self, path, self.headers, self.parser.should_keep_alive())
-        self.cycle = cast(RequestResponseCycle, cycle)
+        self._reading = cycle
+        self.cycle = cycle  # type: ignore[assignment]  # it stands in for uvicorn's own
         if before is not None and not before.response_complete:
             # Pipelined: it begins when the reply before it is out.
             cycle.queued = True
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
-        if any(name == b"content-length" and int(value) > MAX_BODY for name, value in self.headers):
+        if int(length) > MAX_BODY:
             self._refuse(too_large())
 
     def on_body(self, body: bytes) -> None:
-        cycle = self._read
+        cycle = self._reading
         if cycle is None:
             super().on_body(body)
             return
@@ -211,7 +228,7 @@ class HotProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_head = True
         self._head_bytes = 0
-        cycle = self._read
+        cycle = self._reading
         if cycle is None:
             super().on_message_complete()
             return
@@ -244,19 +261,9 @@ class HotProtocol(HttpToolsProtocol):
 
     # Inside
 
-    @property
-    def _read(self) -> Cycle | None:
-        """The hot request that is being read, or None where it is ASGI's."""
-        cycle: object = self.cycle
-        return cycle if isinstance(cycle, Cycle) else None
-
-    def _plainly_hot(self) -> bool:
-        if self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
-            return False
-        return not any(name in _FOR_ASGI for name, _ in self.headers)
-
     def _to_asgi(self) -> None:
         """Go on as if uvicorn had read the head itself."""
+        self._reading = None
         url, headers = self.url, self.headers
         super().on_message_begin()
         self.url = url
@@ -271,19 +278,23 @@ class HotProtocol(HttpToolsProtocol):
         cycle.body = []
         self._answering = cycle
         try:
-            cycle.running = self._inference.begin(cycle.path, cycle.headers, body, cycle)
+            running = self._inference.begin(cycle.path, cycle.headers, body, cycle)
         except Exception:
             # The edge of a request: the parser that calls this would take a defect of ours for one of the client's.
             logger.exception("uncaught", extra={"path": cycle.path})
             self._answering = None
             self._refuse(InternalError("The gateway failed; its log has the reason."))
             return
-        if self.flow.write_paused and cycle.running is not None:
-            cycle.running.pause()
+        if running is not None and not cycle.response_complete:
+            cycle.running = running
+            if self.flow.write_paused:
+                running.pause()
 
     def answered(self, cycle: Cycle) -> None:
         """The reply of `cycle` is written."""
         self._answering = None
+        # Else the two would hold each other, and only the collector could free them.
+        cycle.running = None
         if not cycle.keep_alive:
             if self._refused and self.transport.can_write_eof():
                 self.transport.write_eof()
@@ -296,14 +307,14 @@ class HotProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._refused = True
-        cycle = self._read
+        cycle = self._reading
         if self._answering is not None or (cycle is None and self._asgi_is_answering()) or self.pipeline:
             # A reply before it is under way, and cannot be finished without reading on.
             self.transport.close()
             return
         path, headers = (cycle.path, cycle.headers) if cycle is not None else ("", [])
         refusal = Cycle(self, path, [], keep_alive=False)
-        self.cycle = cast(RequestResponseCycle, refusal)
+        self.cycle = refusal  # type: ignore[assignment]
         self._inference.refuse(error, self._inference.record(path, headers), refusal)
 
     def _asgi_is_answering(self) -> bool:

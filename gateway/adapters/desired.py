@@ -25,7 +25,7 @@ def _create(connection: Connection) -> None:
     _table.create(connection)
 
 
-STEPS = [_create]
+_STEPS = [_create]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class DesiredAdapters:
     """The rows of the table `adapter`."""
 
     def __init__(self, engine: Engine) -> None:
-        migrate(engine, "adapters", STEPS)
+        migrate(engine, "adapters", _STEPS)
         self._engine = engine
 
     def all(self) -> list[Desired]:

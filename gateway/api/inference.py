@@ -31,9 +31,15 @@ _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 def request_id(headers: Headers) -> str:
     """The client's own id where it is short and clean, else a new one."""
-    for name, value in headers:
-        if name == b"x-request-id" and _CLEAN_ID.fullmatch(value):
-            return str(value, "ascii")
+    given = next((value for name, value in headers if name == b"x-request-id"), b"")
+    return _clean(given) or _new_id()
+
+
+def _clean(given: bytes) -> str:
+    return str(given, "ascii") if _CLEAN_ID.fullmatch(given) else ""
+
+
+def _new_id() -> str:
     # It has to differ from all others; it is no secret.
     return f"req_{random.getrandbits(96):024x}"
 
@@ -99,15 +105,19 @@ class Inference:
 
     def record(self, path: str, headers: Headers) -> Record:
         """The record of a request that has just arrived."""
-        record = Record(request_id(headers), path, time.time(), self.loop.time())
+        identity = traceparent = ""
         for name, value in headers:
-            if name == b"traceparent" and _TRACEPARENT.fullmatch(value):
-                record.traceparent = str(value, "ascii")
+            if name == b"x-request-id":
+                identity = _clean(value)
+            elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
+                traceparent = str(value, "ascii")
+        record = Record(identity or _new_id(), path, time.time(), self.loop.time())
+        record.traceparent = traceparent
         return record
 
     def _plan(self, path: str, call: Call, principal: Principal) -> Plan:
         route = self.table().resolve(call.model, principal)
-        if self._grounded(path, call, route):
+        if (route.grounded or "tools" in call.data) and self._grounded(path, call, route):
             if principal.role == "internal":
                 raise InvalidRequest(
                     f"`{call.model}` would answer by asking itself; use a base model.", param="model"

@@ -12,7 +12,7 @@ import orjson
 from praxis.errors import InvalidRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """What a client asked for: the raw bytes, the same parsed, and the fields that routing reads."""
 
@@ -43,7 +43,7 @@ class Call:
             options = self.data.get("stream_options") or {}
             added["stream_options"] = options | {"include_usage": True}
         raw = self.raw
-        if any(key in self.data for key in added) or not _plain(raw):
+        if not _plain(raw) or (added and any(key in self.data for key in added)):
             return orjson.dumps(self.data | added | {"model": model})
         if model != self.model:
             spliced = _MODEL.sub(lambda found: found[1] + orjson.dumps(model), raw, count=1)

@@ -41,11 +41,15 @@ class Connection(asyncio.Protocol):
         self._pool = pool
         self._transport: asyncio.Transport | None = None
         self._listener: Listener | None = None
+        # All of a body that one read brings is handed on at once: an engine sends each event as a chunk of its own.
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append
         self._parser = httptools.HttpResponseParser(self)
         self._headers: Headers = []
         self._reads_to_eof = False
         self._head_bytes = 0
         self._in_head = True
+        self._paused = False
         self.served = 0
         self.idle_since = 0.0
 
@@ -64,10 +68,12 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Stop reading: the client is slower than the engine."""
+        self._paused = True
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume(self) -> None:
+        self._paused = False
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -99,6 +105,8 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._lost(f"sent what is no HTTP reply ({error})")
             return
+        if self._pieces:
+            self._hand_on()
         if self._in_head and self._head_bytes > MAX_HEAD:
             self._lost("sent a reply head without end")
 
@@ -128,19 +136,26 @@ class Connection(asyncio.Protocol):
         if status < 200 or self._listener is None:
             return
         self._in_head = False
-        framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
-        self._reads_to_eof = not framed and status not in (204, 304)
+        self._reads_to_eof = status not in (204, 304)
+        for name, _ in self._headers:
+            if name == b"content-length" or name == b"transfer-encoding":
+                self._reads_to_eof = False
         self._listener.on_head(status, self._headers)
-
-    def on_body(self, chunk: bytes) -> None:
-        if self._listener is not None:
-            self._listener.on_data(chunk)
 
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() < 200:
             return
+        if self._pieces:
+            self._hand_on()
         # The parser knows whether the peer keeps the connection only here; after feed_data it says no.
         self._finish(reusable=self._parser.should_keep_alive() and not self._reads_to_eof)
+
+    def _hand_on(self) -> None:
+        pieces = self._pieces
+        chunk = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        if self._listener is not None:
+            self._listener.on_data(chunk)
 
     def _finish(self, *, reusable: bool = False) -> None:
         listener, self._listener = self._listener, None
@@ -148,7 +163,8 @@ class Connection(asyncio.Protocol):
             return
         if reusable and not self.closing:
             self.served += 1
-            self.resume()
+            if self._paused:
+                self.resume()
             self._pool.release(self)
         elif self._transport is not None:
             self._transport.close()

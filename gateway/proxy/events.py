@@ -93,27 +93,40 @@ class EventStream:
     _tail: bytearray = field(default_factory=bytearray)
 
     def feed(self, chunk: bytes) -> bytes:
-        if self.done or self.error is not None:
+        if self.done or self.error is not None or not chunk:
             return b""
-        if not self._tail and self.edit is None and _ordinary(chunk):
-            self.started = True
-            return self.rename(chunk)
-        # Only the seam between the tail and the new bytes can complete a separator that the tail lacked.
-        seam = max(0, len(self._tail) - 3)
-        self._tail += chunk
-        ends = [blank.end() for blank in _BLANK.finditer(self._tail, seam)]
-        if not ends:
+        if not self._tail:
+            end = _last_end(chunk)
+            if end == len(chunk):
+                return self._pass(chunk)
+            self._tail += chunk
+        else:
+            # Only the seam between the tail and the new bytes can complete a separator that the tail lacked.
+            seam = max(0, len(self._tail) - 3)
+            self._tail += chunk
+            end = _last_end(bytes(self._tail[seam:]))
+            end = end and seam + end
+        if not end:
             if len(self._tail) > MAX_EVENT:
                 raise UpstreamError(f"The engine sent an event of more than {MAX_EVENT} bytes.")
             return b""
-        whole = bytes(self._tail[: ends[-1]])
-        del self._tail[: ends[-1]]
+        whole = bytes(self._tail[:end])
+        del self._tail[:end]
         return self._pass(whole)
 
     def _pass(self, whole: bytes) -> bytes:
+        """What of these whole events goes on. Plain content, nearly all of a stream, goes at once."""
+        start = len(whole) if self.edit is None else 0
+        if start and (special := _first_special(whole)) is not None:
+            start = whole.rfind(b"\n\n", 0, special) + 2 if b"\n\n" in whole[:special] else 0
+        if start == len(whole):
+            self.started = True
+            return self.rename(whole)
         passed = []
-        start = 0
-        for blank in _BLANK.finditer(whole):
+        if start:
+            self.started = True
+            passed.append(self.rename(whole[:start]))
+        for blank in _BLANK.finditer(whole, start):
             event = whole[start : blank.end()]
             start = blank.end()
             kept = self._event(event)
@@ -149,16 +162,21 @@ class EventStream:
         return self.error is not None
 
 
-def _ordinary(chunk: bytes) -> bool:
-    """Whether `chunk` is whole events of plain content, as nearly every read of a stream is: nothing to look at twice."""
-    return (
-        chunk.endswith(b"\n\n")
-        and not chunk.startswith(b":")
-        and b"\r" not in chunk
-        and b'"usage"' not in chunk
-        and b'"error"' not in chunk
-        and b"[DONE]" not in chunk
-    )
+def _last_end(data: bytes) -> int:
+    """Where the last whole event of `data` ends, 0 when none does."""
+    if b"\r" not in data:
+        return data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
+    ends = [blank.end() for blank in _BLANK.finditer(data)]
+    return ends[-1] if ends else 0
+
+
+def _first_special(whole: bytes) -> int | None:
+    """Where in `whole` something begins that takes a look at its event: an end, an error, tokens, odd framing, a
+    comment. None where all is plain content."""
+    if whole.startswith(b":") or b"\r" in whole:
+        return 0
+    found = [at for mark in (b"[DONE]", b'"error"', b'"usage"') if (at := whole.find(mark)) >= 0]
+    return min(found) if found else None
 
 
 def _data(event: bytes) -> bytes:

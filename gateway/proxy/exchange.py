@@ -35,7 +35,7 @@ MAX_ATTEMPTS = 3
 AFTER_DONE_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
     """What is to be done: the call, where it may go, and the headers that it carries beyond the usual."""
 
@@ -222,7 +222,7 @@ class Exchange:
         self._size = 0
         self._events = None
         now = self._loop.time()
-        first = target.timeouts.first_event if plan.call.stream else target.timeouts.first_byte
+        first = target.timeouts.first_event if plan.call.stream else target.first_byte
         self._deadline = now + first if first is not None else self._total
         self._connection = connection
         self._sends += 1
@@ -305,7 +305,7 @@ class Exchange:
             self._begin(kept)
             self._sink.data(self._renamed(b"".join(self._held)))
             self._held = []
-        elif self._target.timeouts.first_byte is not None:
+        elif self._target.first_byte is not None:
             self._deadline = self._loop.time() + self._target.timeouts.idle
 
     def on_end(self) -> None:
@@ -329,7 +329,7 @@ class Exchange:
             self._whole(self._held[0] if len(self._held) == 1 else b"".join(self._held))
 
     def _whole(self, body: bytes) -> None:
-        if body.lstrip()[:9].startswith(b'{"error"'):
+        if body[:24].lstrip().startswith(b'{"error"'):
             self._refused(502, body)
             return
         if used := tokens(body):
@@ -341,7 +341,8 @@ class Exchange:
         self._finish()
 
     def _renamed(self, body: bytes) -> bytes:
-        return rename(self._target.upstream, self._plan.call.model)(body)
+        upstream, public = self._target.upstream, self._plan.call.model
+        return body if upstream == public else rename(upstream, public)(body)
 
     def on_lost(self, reason: str) -> None:
         self._connection = None
@@ -368,11 +369,8 @@ class Exchange:
         self._phase = Phase.STREAMING
         self._deadline = now + target.timeouts.idle
         record.first_event = now
-        headers += (
-            (b"x-request-id", record.request_id.encode()),
-            (b"x-praxis-model", target.model.encode()),
-            (b"x-praxis-backend", target.backend.name.encode()),
-        )
+        headers.append((b"x-request-id", record.request_id.encode()))
+        headers += target.names
         self._sink.start(200, headers)
 
     def _complete(self, last: bytes = b"") -> None:
@@ -494,7 +492,10 @@ _UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
 def _header(headers: Headers, name: bytes) -> bytes:
-    return next((value for key, value in headers if key == name), b"")
+    for key, value in headers:
+        if key == name:
+            return value
+    return b""
 
 
 def _status_of(error: Any) -> int:

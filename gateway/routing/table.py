@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from gateway.backends import dialect
 from gateway.place import Place
+from gateway.proxy.connection import Headers
 from gateway.routing.backend import Backend
 from gateway.routing.budget import Budget
 from gateway.routing.queue import Queue
@@ -20,7 +21,7 @@ from praxis.keys import Principal
 Kind = Literal["model", "alias", "adapter", "assistant", "embedding"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Target:
     """Where a request may go: a backend, the name it uses there, and the settings of `model` of models.yaml."""
 
@@ -30,6 +31,16 @@ class Target:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     timeouts: Timeouts = field(default_factory=Timeouts)
     adapter: bool = False
+    names: Headers = field(init=False)
+    first_byte: float | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        # What every reply and every request would have to work out anew.
+        self.names = [
+            (b"x-praxis-model", self.model.encode()),
+            (b"x-praxis-backend", self.backend.name.encode()),
+        ]
+        self.first_byte = self.timeouts.first_byte
 
     def serves(self, replica: Replica) -> bool:
         """Whether `replica` can answer: an adapter must be loaded there; of a base the file is believed."""
@@ -44,6 +55,11 @@ class Route:
     kind: Kind
     targets: tuple[Target, ...] = ()
     base: str | None = None
+
+    @property
+    def grounded(self) -> bool:
+        """Whether it is the document process's own: an assistant, or the model that embeds documents."""
+        return not self.targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +83,7 @@ class Table:
         route = self.routes.get(name)
         if route is None:
             raise ModelNotFound(name, (each.name for each in self.visible(principal)))
-        if not self.permits(route, principal):
+        if principal.models is not None and not self.permits(route, principal):
             raise NotPermitted(
                 f"This key may not use the model `{name}`; `GET /v1/models` lists those it may.",
                 param="model",

@@ -1,1 +1,0 @@
-"""`praxis backup` and `praxis restore`: state and files as one archive, taken while serving, put back whole or not at all."""
