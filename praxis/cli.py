@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from praxis.backup.cli import backup, restore
 from praxis.config import load
 from praxis.doctor import doctor
 from praxis.exits import exit_codes
@@ -78,6 +79,8 @@ def _room_process(module: str) -> Callable[..., None]:
 def build() -> typer.Typer:
     """The whole command: the kernel's part, the processes, and what the rooms add by `praxis.commands`."""
     app.command("up")(up)
+    app.command("backup")(backup)
+    app.command("restore")(restore)
     app.command("doctor")(doctor)
     app.command("gateway")(gateway)
     for module in ("rag", "ui"):

@@ -15,7 +15,7 @@ from praxis.errors import PraxisError
 
 Step = Callable[[Connection], None]
 
-_versions = sa.Table(
+VERSIONS = sa.Table(
     "schema_version",
     sa.MetaData(),
     sa.Column("room", sa.String(32), primary_key=True),
@@ -91,14 +91,14 @@ def advance(connection: Connection, room: str, steps: Sequence[Step]) -> None:
     if connection.dialect.name == "postgresql":
         # Several processes may start at once on an empty database, where there is no row to lock yet.
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
-    connection.execute(CreateTable(_versions, if_not_exists=True))
+    connection.execute(CreateTable(VERSIONS, if_not_exists=True))
     row = connection.execute(
-        sa.select(_versions.c.version).where(_versions.c.room == room).with_for_update()
+        sa.select(VERSIONS.c.version).where(VERSIONS.c.room == room).with_for_update()
     ).first()
     seen = row.version if row else 0
     for step in steps[seen:]:
         step(connection)
     if row is None:
-        connection.execute(sa.insert(_versions).values(room=room, version=len(steps)))
+        connection.execute(sa.insert(VERSIONS).values(room=room, version=len(steps)))
     elif len(steps) > seen:
-        connection.execute(sa.update(_versions).where(_versions.c.room == room).values(version=len(steps)))
+        connection.execute(sa.update(VERSIONS).where(VERSIONS.c.room == room).values(version=len(steps)))

@@ -25,7 +25,7 @@ def _create(connection: Connection) -> None:
     _table.create(connection)
 
 
-_STEPS = [_create]
+STEPS = [_create]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class DesiredAdapters:
     """The rows of the table `adapter`."""
 
     def __init__(self, engine: Engine) -> None:
-        migrate(engine, "adapters", _STEPS)
+        migrate(engine, "adapters", STEPS)
         self._engine = engine
 
     def all(self) -> list[Desired]:

@@ -1,0 +1,1 @@
+"""`praxis backup` and `praxis restore`: state and files as one archive, taken while serving, put back whole or not at all."""
