@@ -35,14 +35,14 @@ def _create(connection: Connection) -> None:
     connection.execute(sa.insert(_table).values(topic=RELOAD, number=0))
 
 
-_STEPS = [_create]
+STEPS = [_create]
 
 
 class Announcements:
     """Counts, in the state database, how often something was announced."""
 
     def __init__(self, engine: Engine) -> None:
-        migrate(engine, "announcements", _STEPS)
+        migrate(engine, "announcements", STEPS)
         self._engine = engine
 
     def number(self) -> int:

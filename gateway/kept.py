@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.adapters.desired import STEPS
+from gateway import agreement
+from gateway.adapters import desired
 from praxis.kept import Kept
 
-KEPT = Kept({"adapters": STEPS})
+KEPT = Kept({"adapters": desired.STEPS, "announcements": agreement.STEPS})

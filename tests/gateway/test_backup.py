@@ -1,0 +1,29 @@
+"""A gateway is backed up while it serves, and nothing is restored under it."""
+
+from pathlib import Path
+
+from praxis.keys import Keys
+from praxis.state import connect
+from tests.fakes.vllm import VLLM
+from tests.gateway.asking import ask, house
+from tests.gateway.conftest import Serve
+from tests.processes import praxis
+
+
+def test_a_serving_gateway_is_backed_up_whole(gateway: Serve, engine: VLLM, tmp_path: Path) -> None:
+    running = gateway(house(engine))
+    assert ask(running).status == 200
+    archive = str(tmp_path / "b.tar")
+    taken = praxis("backup", archive, cwd=running.folder)
+    assert taken.returncode == 0, taken.stderr
+    refused = praxis("restore", archive, "--force", cwd=running.folder)
+    assert refused.returncode == 1
+    assert "stop `praxis up`" in refused.stderr
+    assert ask(running).status == 200
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "models.yaml").write_text(house(engine))
+    restored = praxis("restore", archive, cwd=tmp_path / "other")
+    assert restored.returncode == 0, restored.stderr
+    database = connect(f"sqlite:///{tmp_path / 'other' / '.praxis' / 'state.db'}")
+    assert Keys(database).authenticate(running.user_key) is not None
+    database.dispose()
