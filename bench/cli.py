@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -217,25 +218,94 @@ def _runs_folder() -> Path:
 
 @bench.command("gateway")
 def bench_gateway(
+    with_peers: Annotated[
+        bool, typer.Option("--peers", help="Measure nginx, vllm-router and litellm too, where installed.")
+    ] = False,
+    subjects: Annotated[
+        str | None, typer.Option(help="Measure just these, with commas, such as direct,praxis,nginx.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this load: json, sse, paced, bodies or soak; repeat for more."),
+    ] = None,
+    clients: Annotated[
+        str, typer.Option(help="Numbers of clients of json and sse, with commas.")
+    ] = "1,32,256",
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of one measurement.")] = 2.0,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds, of which the medians are shown.")] = 5,
-    clients: Annotated[str, typer.Option(help="Numbers of clients at once, with commas.")] = "1,32,256",
+    soak: Annotated[
+        bool, typer.Option("--soak", help="See too whether the memory grows with the requests.")
+    ] = False,
+    soak_requests: Annotated[int, typer.Option(min=10, help="Requests of the soak.")] = 200_000,
     file: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file too.")] = None,
+    install_peers: Annotated[
+        bool,
+        typer.Option(
+            "--install-peers", help="Make the environments of vllm-router and litellm; measure nothing."
+        ),
+    ] = False,
 ) -> None:
-    """Measure what the gateway adds: fake engines directly and through it, interleaved, JSON and SSE."""
-    from bench.load.gateway import Settings, failure, measure, notes, table
-    from bench.progress import bar
+    """Measure what the gateway adds, beside other gateways: fake engines directly and through each, interleaved.
 
-    settings = Settings(seconds, rounds, _numbers(clients))
-    with bar(settings.measurements) as report:
-        result = measure(settings, report)
-    typer.echo(render(table(result), Format.table))
-    for note in notes(result):
-        typer.echo(note)
+    The loads are JSON and streams of 64 events, streams at an engine's pace, and bodies of 128 KB. The last table
+    holds the measured figures against the targets. Exit code 1 where requests to Praxis failed.
+    """
+    from bench.load.gateway import failure, measure
+    from bench.load.loads import NAMES, loads
+    from bench.load.peers import install
+    from bench.load.plan import Plan
+    from bench.load.processes import ends_with_its_processes
+    from bench.load.subjects import ALWAYS, SUBJECTS
+    from bench.progress import timed
+    from praxis.up.progress import Progress
+
+    if install_peers:
+        install(Progress())
+        return
+    names = _chosen("--subjects", subjects.split(","), SUBJECTS) if subjects else []
+    wanted = _chosen("--only", only or NAMES, (*NAMES, "soak"))
+    plan = Plan(
+        subjects=names or list(SUBJECTS if with_peers else ALWAYS),
+        loads=list(loads([name for name in NAMES if name in wanted], _numbers(clients), seconds)),
+        rounds=rounds,
+        optional=not names,
+        soak=soak_requests if soak or "soak" in wanted else 0,
+    )
+    if file is not None and not file.absolute().parent.is_dir():
+        raise typer.BadParameter(f"`--json {file}`: there is no folder `{file.parent}`; make it first.")
+    typer.echo(plan.describe(), err=True)
+    with ends_with_its_processes(), timed(plan.estimate) as report:
+        result = measure(plan, report)
     if file is not None:
         _write(file, result)
+    _show(result)
     if reason := failure(result):
         raise PraxisError(reason)
+
+
+def _show(result: dict[str, Any]) -> None:
+    from bench.load.report import goals, latency, memory, notes, throughput
+
+    titles = {
+        "Requests or streams a second": throughput(result),
+        "Times in ms": latency(result),
+        "Resident memory": memory(result),
+        "Targets (one process on one core)": goals(result),
+    }
+    for title, rows in titles.items():
+        if rows:
+            typer.echo(f"{title}\n{render(rows, Format.table)}\n")
+    for note in notes(result):
+        typer.echo(note)
+
+
+def _chosen(option: str, names: Iterable[str], known: Collection[str]) -> list[str]:
+    """The names, each once. Raises BadParameter for one that is unknown."""
+    found = list(dict.fromkeys(name.strip() for name in names))
+    for name in found:
+        if name not in known:
+            raise typer.BadParameter(f"`{option} {name}` is unknown; known are {', '.join(known)}.")
+    return found
 
 
 @bench.command("compare")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +22,10 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from bench.eval.run import Report
+
+
+_PLAIN_INTERVAL = 20.0
+"""Seconds between two lines where stderr is no terminal."""
 
 
 class _Pace(ProgressColumn):
@@ -64,9 +69,30 @@ def bars() -> Iterator[Report]:
 
 
 @contextmanager
-def bar(total: int) -> Iterator[Callable[[int, str], None]]:
-    """One bar of `total` steps; yields what is told how many are done and what comes next."""
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+def timed(total: float) -> Iterator[Callable[[float, str], None]]:
+    """One bar of `total` seconds; yields what is told how many are done and what comes next.
+
+    Where stderr is no terminal it is a line now and then. It is drawn seldom, for drawing takes time from
+    what is measured.
+    """
+    columns = (BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(console, total)
+        return
+    with Progress(*columns, console=console, refresh_per_second=1) as progress:
         task = progress.add_task("", total=total)
         yield lambda done, what: progress.update(task, completed=done, description=what)
+
+
+def _lines(console: Console, total: float) -> Callable[[float, str], None]:
+    due = 0.0
+
+    def report(done: float, what: str) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + _PLAIN_INTERVAL
+            left = timedelta(seconds=round(max(0.0, total - done)))
+            console.print(f"{what} ({left} left)", highlight=False, markup=False)
+
+    return report

@@ -2,7 +2,7 @@
 
 A figure is worse when its median is worse by more than the tolerance and no round of the new result is as good
 as the worst round of the old one. Figures that depend on the minute's machine, such as plain requests a
-second, are not judged; the ratio to the direct figure of the same round is.
+second, are not judged; the ratios of Praxis to the other subjects in the same round are.
 """
 
 from __future__ import annotations
@@ -57,9 +57,13 @@ def read(path: Path) -> dict[str, Any]:
     if (
         not isinstance(value, dict)
         or value.get("kind") != "gateway"
-        or not isinstance(value.get("loads"), list)
+        or not isinstance(value.get("subjects"), dict)
     ):
         raise ConfigError(str(path), [Problem(None, "", "it is no result of `praxis bench gateway --json`")])
+    if "praxis" not in value["subjects"]:
+        raise ConfigError(
+            str(path), [Problem(None, "", "it has no figures of praxis; nothing can be compared")]
+        )
     return value
 
 
@@ -73,16 +77,21 @@ def compare(before: dict[str, Any], after: dict[str, Any], *, tolerance: float) 
             changes += _changes(f"{key[0]}, {key[1]} clients", old[key], load, tolerance)
     if not changes:
         raise ConfigError("bench compare", [Problem(None, "", "the results have no load in common")])
-    memory = [[float(each["memory_mib"]["highest"])] for each in (before, after)]
+    memory = [[float(each["subjects"]["praxis"]["memory_mib"]["highest"])] for each in (before, after)]
     return [*changes, Change("all", "memory MiB", memory[0], memory[1], False, tolerance)]
 
 
 def _changes(name: str, old: dict[str, Any], new: dict[str, Any], tolerance: float) -> list[Change]:
-    found = [Change(name, "ratio to direct", old["ratio"], new["ratio"], True, tolerance)]
-    cpu = [_known(side["gateway"]["gateway_cpu_us"]) for side in (old, new)]
+    found = []
+    for other in old["ratios"]:
+        ratios = [_known(side["ratios"].get(other, [])) for side in (old, new)]
+        if all(ratios):
+            found.append(Change(name, f"ratio to {other}", ratios[0], ratios[1], True, tolerance))
+    praxis = [side["subjects"]["praxis"] for side in (old, new)]
+    cpu = [_known(each["cpu_us"]) for each in praxis]
     if all(cpu):
-        found.append(Change(name, "gateway µs/request", cpu[0], cpu[1], False, tolerance))
-    errors = [[float(sum(side["gateway"]["errors"].values()))] for side in (old, new)]
+        found.append(Change(name, "CPU µs/request", cpu[0], cpu[1], False, tolerance))
+    errors = [[float(sum(each["errors"].values()))] for each in praxis]
     found.append(Change(name, "errors", errors[0], errors[1], False, 0.0))
     return found
 

@@ -1,70 +1,39 @@
-"""What the gateway adds: the same load on the engines directly and through the gateway, interleaved in one run.
+"""What a gateway adds, beside other gateways: the same loads on each subject, interleaved in one run.
 
-Only ratios of one run say something: machines differ, and so does one machine from minute to minute. Every
-figure is a median over rounds; the rounds are kept, so that two runs can be compared with their noise.
+Only ratios of one run say something: machines differ, and so does one machine from minute to minute. So within
+every round each load is put on all subjects one after another, ratios are taken within the round, and every
+figure is a median over rounds. The rounds are kept, so that two runs can be compared with their noise.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from statistics import median
-from typing import Any, Literal
+from typing import Any
 
-from bench.load.stage import Stage
-from praxis.errors import PraxisError
+from bench.load.figures import ratio, series
+from bench.load.loads import EVENTS, Load, loads
+from bench.load.plan import Plan, cost
+from bench.load.soak import soak
+from bench.load.stage import Stage, stage
+from bench.load.subjects import Subject, seconds
+from bench.load.targets import targets
 
-EVENTS = 64
-"""Events of a stream."""
+_WAKE_CLIENTS = 32
+_WAKE_REQUESTS = 64
+_WAKE_WITHIN = 30.0
+"""Before the first round every subject answers this many; first requests load code that later ones find loaded."""
 
-_SATURATED = 0.9
-"""Share of its core from which on the load side, client and engines, counts as the bottleneck."""
-
-Kind = Literal["json", "sse"]
-_KINDS: tuple[Kind, ...] = ("json", "sse")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How long and how often. `clients` are the numbers of clients that ask at once, one measurement each."""
-
-    seconds: float
-    rounds: int
-    clients: Sequence[int]
-    warm_up: float = 0.3
-
-    @property
-    def measurements(self) -> int:
-        return self.rounds * len(_KINDS) * len(self.clients) * 2
+Report = Callable[[float, str], None]
+"""Told before every measurement: how many of the estimated seconds are done, and what comes next."""
 
 
-Report = Callable[[int, str], None]
-"""Told before every measurement: how many are done, and what comes next."""
-
-
-def measure(settings: Settings, report: Report) -> dict[str, Any]:
+def measure(plan: Plan, report: Report) -> dict[str, Any]:
     """Run the benchmark and return everything it saw. Raises PraxisError when a process does not do its part."""
-    rounds: dict[tuple[Kind, int], list[dict[str, Any]]] = {}
-    with Stage(events=EVENTS) as stage:
-        idle = stage.memory()
-        for done, (kind, clients, round_) in enumerate(_plan(settings)):
-            pair: dict[str, Any] = {}
-            # Taking turns at going first keeps a drift of the machine from favouring one side.
-            for step, target in enumerate(("direct", "gateway") if round_ % 2 else ("gateway", "direct")):
-                report(2 * done + step, f"{kind}, {clients} clients, {target}")
-                pair[target] = _measure(stage, kind, clients, target, settings)
-            rounds.setdefault((kind, clients), []).append(pair)
-        memory = max(pair["gateway"]["memory_mib"] for pairs in rounds.values() for pair in pairs)
-        pinned = stage.gateway_core is not None
-    report(settings.measurements, "done")
-    return {
+    result: dict[str, Any] = {
         "kind": "gateway",
         "praxis": version("praxis"),
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -72,130 +41,99 @@ def measure(settings: Settings, report: Report) -> dict[str, Any]:
             "system": platform.platform(),
             "python": platform.python_version(),
             "cores": os.cpu_count(),
-            "pinned": pinned,
         },
-        "settings": {"seconds": settings.seconds, "rounds": settings.rounds, "events": EVENTS},
-        "memory_mib": {"idle": idle, "highest": memory},
-        "loads": [_load(kind, clients, pairs) for (kind, clients), pairs in rounds.items()],
+        "settings": {"rounds": plan.rounds, "events": EVENTS},
+        "subjects": {},
+        "skipped": {},
+        "loads": [],
+        "soak": None,
     }
+    if plan.loads:
+        result |= _rounds(plan, report)
+    if plan.soak:
+        before = plan.estimate - plan.soaking
+        result["soak"] = soak(plan.soak, lambda share, what: report(before + share * plan.soaking, what))
+    report(plan.estimate, "done")
+    return result | {"targets": [each.record() for each in targets(result)]}
 
 
-def _plan(settings: Settings) -> Iterator[tuple[Kind, int, int]]:
-    for round_ in range(settings.rounds):
-        for kind in _KINDS:
-            for clients in settings.clients:
-                yield kind, clients, round_
-
-
-def _measure(stage: Stage, kind: Kind, clients: int, target: str, settings: Settings) -> dict[str, Any]:
-    command = [sys.executable, "-m", "bench.load.client", "--clients", str(clients)]
-    command += ["--seconds", str(settings.seconds), "--warm-up", str(settings.warm_up)]
-    for url in stage.gateway if target == "gateway" else stage.direct:
-        command += ["--url", url]
-    if kind == "sse":
-        command += ["--stream", str(EVENTS)]
-    if stage.load_core is not None:
-        command += ["--core", str(stage.load_core)]
-    began, gateway, engines = time.monotonic(), stage.gateway_seconds(), stage.engine_seconds()
-    client = subprocess.run(
-        command, env=os.environ | {"PRAXIS_API_KEY": stage.key}, capture_output=True, text=True, check=False
-    )
-    if client.returncode != 0:
-        raise PraxisError(f"The load client failed: {client.stderr.strip()[-500:]}")
-    figures: dict[str, Any] = json.loads(client.stdout)
-    took = time.monotonic() - began
-    figures["engines_cpu"] = (stage.engine_seconds() - engines) / took
-    if target == "gateway":
-        spent = stage.gateway_seconds() - gateway
-        figures["gateway_cpu_us"] = 1e6 * spent / figures["answered"] if figures["answered"] else None
-        figures["memory_mib"] = stage.memory()
-    return figures
-
-
-def _load(kind: Kind, clients: int, pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "load": kind,
-        "clients": clients,
-        "ratio": [_ratio(pair) for pair in pairs],
-        "direct": _series([pair["direct"] for pair in pairs]),
-        "gateway": _series([pair["gateway"] for pair in pairs]),
+def _rounds(plan: Plan, report: Report) -> dict[str, Any]:
+    seen: dict[Load, list[dict[str, dict[str, Any]]]] = {
+        load: [{} for _ in range(plan.rounds)] for load in plan.loads
     }
+    able = [name for name in plan.subjects if any(seconds(name, load) for load in plan.loads)]
+    with stage(able, optional=plan.optional, report=lambda what: report(0.0, what)) as running:
+        subjects = {each.name: each for each in running.subjects}
+        for subject in running.subjects:
+            report(0.0, f"first requests of {subject.name}")
+            _wake(running, subject)
+        start, done = _memory(running), plan.start
+        for round_, load, name in plan.turns(list(subjects)):
+            report(done, f"round {round_ + 1} of {plan.rounds}: {load.title}, {name}")
+            seen[load][round_][name] = running.measure(
+                subjects[name], load, seconds=seconds(name, load) or load.seconds
+            )
+            done += cost(name, load)
+        memory = {"start": start, "after": _memory(running), "highest": _memory(running, highest=True)}
+        return {
+            "pinned": running.core is not None,
+            "subjects": {
+                name: {
+                    "version": subject.version,
+                    "memory_mib": {when: known[name] for when, known in memory.items()},
+                }
+                for name, subject in subjects.items()
+            },
+            "skipped": running.skipped
+            | {name: "too slow for these loads" for name in plan.subjects if name not in able},
+            "loads": [_load(load, rounds, list(subjects)) for load, rounds in seen.items()],
+        }
 
 
-def _ratio(pair: dict[str, Any]) -> float:
-    direct = float(pair["direct"]["requests_per_second"])
-    return float(pair["gateway"]["requests_per_second"]) / direct if direct else 0.0
+def _wake(running: Stage, subject: Subject) -> None:
+    for load in loads(["json", "sse"], [_WAKE_CLIENTS], _WAKE_WITHIN):
+        running.measure(subject, load, seconds=_WAKE_WITHIN, requests=_WAKE_REQUESTS)
+    if subject.server:
+        subject.server.forget_highest()
 
 
-def _series(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Each figure as the list of its rounds; errors are added up."""
-    series = {name: [each[name] for each in rounds] for name in rounds[0] if name != "errors"}
-    errors: dict[str, int] = {}
-    for each in rounds:
-        for kind, count in each["errors"].items():
-            errors[kind] = errors.get(kind, 0) + count
-    return series | {"errors": errors}
-
-
-def table(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """The result in rows for people: medians over the rounds."""
-    rows = []
-    for load in result["loads"]:
-        direct, gateway = load["direct"], load["gateway"]
-        rows.append(
-            {
-                "load": load["load"],
-                "clients": load["clients"],
-                "direct/s": _middle(direct["requests_per_second"], 0),
-                "gateway/s": _middle(gateway["requests_per_second"], 0),
-                "ratio": _middle(load["ratio"], 3),
-                "p50 ms": _both(direct, gateway, "p50_ms"),
-                "p99 ms": _both(direct, gateway, "p99_ms"),
-                "first event p50": _both(direct, gateway, "first_event_p50_ms"),
-                "first event p99": _both(direct, gateway, "first_event_p99_ms"),
-                "gateway µs/request": _middle(gateway["gateway_cpu_us"], 0),
-                "client core": _both(direct, gateway, "cpu"),
-                "errors": gateway["errors"] | {f"direct {kind}": n for kind, n in direct["errors"].items()},
-            }
-        )
-    return rows
-
-
-def notes(result: dict[str, Any]) -> list[str]:
-    """What a reader must know before believing the table."""
-    found = [
-        f"Memory of the gateway: {result['memory_mib']['idle']:.0f} MiB idle, "
-        f"{result['memory_mib']['highest']:.0f} MiB at most under load. Pairs are direct → gateway."
-    ]
-    if not result["machine"]["pinned"]:
-        found.append("Fewer than two cores: gateway, engines and load took each other's time.")
-    for load in result["loads"]:
-        for target in ("direct", "gateway"):
-            series = load[target]
-            busy = median(a + b for a, b in zip(series["cpu"], series["engines_cpu"], strict=True))
-            if result["machine"]["pinned"] and busy >= _SATURATED:
-                found.append(
-                    f"{load['load']}, {load['clients']} clients, {target}: client and engines filled their core "
-                    f"({busy:.0%}); the figure is a lower bound."
-                )
+def _memory(running: Stage, *, highest: bool = False) -> dict[str, float | None]:
+    """The resident memory of every subject that has a living process, in MiB."""
+    found: dict[str, float | None] = {}
+    for each in running.subjects:
+        if each.server is None or not each.server.alive:
+            found[each.name] = None
+        else:
+            found[each.name] = each.server.highest_memory() if highest else each.server.memory()
     return found
 
 
-def failure(result: dict[str, Any]) -> str | None:
-    """What keeps the result from being believed, or None."""
-    if any(load["gateway"]["errors"] for load in result["loads"]):
-        return "Requests through the gateway failed; the column `errors` says how."
-    sides = [load[target] for load in result["loads"] for target in ("direct", "gateway")]
-    if not all(all(side["requests"]) for side in sides):
+def _load(
+    load: Load, rounds: Sequence[Mapping[str, dict[str, Any]]], subjects: Sequence[str]
+) -> dict[str, Any]:
+    """One load as the series of its subjects, and what Praxis reaches of each of the others in every round."""
+    names = [name for name in subjects if name in rounds[0]]
+    others = [name for name in names if name != "praxis"] if "praxis" in names else []
+    return {
+        "load": load.name,
+        "clients": load.clients,
+        "seconds": load.seconds,
+        "subjects": {name: series([each[name] for each in rounds]) for name in names},
+        "ratios": {name: [ratio(each["praxis"], each[name]) for each in rounds] for name in others},
+    }
+
+
+def failure(result: Mapping[str, Any]) -> str | None:
+    """What keeps the figures of Praxis from being believed, or None."""
+    own = [
+        load["subjects"][name]
+        for load in result["loads"]
+        for name in ("direct", "praxis")
+        if name in load["subjects"]
+    ]
+    soaked = result["soak"]["errors"] if result["soak"] else {}
+    if soaked or any(each["errors"] for each in own):
+        return "Requests failed directly or through Praxis; the errors stand above."
+    if not all(all(each["requests"]) for each in own):
         return "A measurement ended before one request was answered; give more `--seconds`."
     return None
-
-
-def _middle(rounds: Sequence[float | None], digits: int) -> str:
-    known = [each for each in rounds if each is not None]
-    return f"{median(known):,.{digits}f}" if known else "–"
-
-
-def _both(direct: dict[str, Any], gateway: dict[str, Any], name: str) -> str:
-    sides = _middle(direct[name], 2), _middle(gateway[name], 2)
-    return "–" if sides == ("–", "–") else " → ".join(sides)

@@ -1,181 +1,136 @@
-"""What a gateway benchmark runs on: two fake engines and a gateway with a key in front, each a process.
+"""What a gateway benchmark runs on: two fake engines and the subjects in front of them, each a process.
 
-With two cores or more the gateway has the first to itself, engines and load share the second; so the
-figures are those of one core of gateway, whatever else the machine could do.
+With two cores or more the servers have one, of which only the measured one has work, and engines and load share
+another; so the figures are those of one core of gateway, whatever else the machine could do.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import secrets
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any
 
-import httpx
-import psutil
-
-from bench.load.engine import MODEL
-from praxis.config import load
+from bench.load.client import NOBODY_LISTENS
+from bench.load.loads import EVENTS, INTERVAL, Load
+from bench.load.processes import Server, start, two_cores
+from bench.load.subjects import SUBJECTS, Ground, NotInstalled, Subject
 from praxis.errors import PraxisError
-from praxis.keys import Keys
-from praxis.state import connect
 
 _REPLICAS = 2
-_READY_WITHIN = 60.0
 
-_CONFIG = """\
-server: {{auth: keys}}
-state: sqlite:///state.db
-backends:
-  engines: {{kind: vllm, replicas: [{replicas}]}}
-models:
-  {model}: {{backend: engines, upstream: {model}}}
-"""
+_OWN = ("direct", "praxis")
+"""Subjects without which there is nothing to measure."""
 
 
+@dataclass(slots=True)
 class Stage:
-    """Use it as a context manager; inside, `direct` and `gateway` can be loaded with `key`."""
+    """Running engines and subjects. `skipped` says of every subject that does not run why."""
 
-    def __init__(self, *, events: int) -> None:
-        self._events = events
-        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        self._engines: list[psutil.Process] = []
-        self._process: psutil.Process
-        self.direct: list[str] = []
-        self.gateway: list[str] = []
-        self.key = ""
+    engines: Sequence[Server]
+    core: int | None
+    load_core: int | None
+    subjects: list[Subject] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def gateway_core(self) -> int | None:
-        return self._cores[0] if len(self._cores) > 1 else None
+    def measure(
+        self, subject: Subject, load: Load, *, seconds: float, requests: int | None = None
+    ) -> dict[str, Any]:
+        """What the load client saw of `subject`, with what server and engines spent on it.
 
-    @property
-    def load_core(self) -> int | None:
-        return self._cores[1] if len(self._cores) > 1 else None
+        Raises PraxisError when engines or Praxis do not listen; of a peer that is an error like any other.
+        """
+        server = subject.server
+        engines = self._engine_seconds()
+        spent = server.cpu_seconds() if server and server.alive else 0.0
+        figures = self._load(subject, load, seconds, requests)
+        took = figures.pop("took")
+        figures["engines_cpu"] = (self._engine_seconds() - engines) / took if took else 0.0
+        figures["cpu_us"] = figures["memory_mib"] = None
+        if server and server.alive:
+            if figures["answered"]:
+                figures["cpu_us"] = 1e6 * (server.cpu_seconds() - spent) / figures["answered"]
+            figures["memory_mib"] = server.memory()
+        return figures
 
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="praxis-bench-")))
-            for _ in range(_REPLICAS):
-                self._start_engine(stack)
-            self._start_gateway(stack, folder)
-            self._stack = stack.pop_all()
-        return self
+    def _load(self, subject: Subject, load: Load, seconds: float, requests: int | None) -> dict[str, Any]:
+        command = [sys.executable, "-m", "bench.load.client", *load.options(seconds)]
+        command += ["--warm-up", str(load.warm_up)]
+        for url in subject.urls:
+            command += ["--url", url]
+        if requests is not None:
+            command += ["--requests", str(requests)]
+        if self.load_core is not None:
+            command += ["--core", str(self.load_core)]
+        environment = os.environ | {"PRAXIS_API_KEY": subject.key}
+        client = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if client.returncode == 0:
+            return dict(json.loads(client.stdout))
+        if client.returncode == NOBODY_LISTENS and subject.name not in _OWN:
+            return dict(_NOTHING) | {"errors": {"unreachable": 1}}
+        log = f"\nThe end of its log:\n{subject.server.log_end()}" if subject.server else ""
+        reason = client.stderr.strip()[-500:]
+        raise PraxisError(f"The load client could not load `{subject.name}`: {reason}{log}")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+    def _engine_seconds(self) -> float:
+        return sum(each.cpu_seconds() for each in self.engines)
 
-    def memory(self) -> float:
-        """The gateway's resident memory, its workers included, in MiB."""
-        family = [self._process, *self._process.children(recursive=True)]
-        return sum(each.memory_info().rss for each in family) / 2**20
 
-    def gateway_seconds(self) -> float:
-        """The CPU time that the gateway has used."""
-        return _seconds([self._process, *self._process.children(recursive=True)])
+_NOTHING: dict[str, Any] = {
+    "requests": 0,
+    "answered": 0,
+    "requests_per_second": 0.0,
+    "p50_ms": None,
+    "p99_ms": None,
+    "first_event_p50_ms": None,
+    "first_event_p99_ms": None,
+    "gap_p99_ms": None,
+    "errors": {},
+    "cpu": 0.0,
+    "took": 0.0,
+}
+"""The figures of a measurement in which nobody listened."""
 
-    def engine_seconds(self) -> float:
-        """The CPU time that the engines have used."""
-        return _seconds(self._engines)
 
-    def _start_engine(self, stack: ExitStack) -> None:
-        command = [sys.executable, "-m", "bench.load.engine", "--events", str(self._events)]
-        process = _start(stack, command, self.load_core, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        port = process.stdout.readline().strip()
-        if not port:
-            raise PraxisError("A fake engine of the benchmark did not start; its error stands above.")
-        self.direct.append(f"http://127.0.0.1:{int(port)}")
-        self._engines.append(psutil.Process(process.pid))
+@contextmanager
+def stage(names: Sequence[str], *, optional: bool, report: Callable[[str], None]) -> Iterator[Stage]:
+    """Engines, and the subjects of these names in front of them.
 
-    def _start_gateway(self, stack: ExitStack, folder: Path) -> None:
-        file = folder / "models.yaml"
-        file.write_text(_CONFIG.format(replicas=", ".join(self.direct), model=MODEL))
-        engine = connect(load(file).state)
-        self.key = Keys(engine).create("bench")[1]
-        engine.dispose()
-        port = _free_port()
-        self.gateway = [f"http://127.0.0.1:{port}"]
-        log = folder / "gateway.log"
-        command = [sys.executable, "-m", "gateway", "--config", str(file), "--host", "127.0.0.1"]
-        with log.open("wb") as output:
-            process = _start(
-                stack,
-                [*command, "--port", str(port)],
-                self.gateway_core,
-                stdout=output.fileno(),
-                stderr=output.fileno(),
-                PRAXIS_HOME=str(folder / "home"),
-                PRAXIS_RAG_SECRET=secrets.token_hex(16),
-            )
-        self._process = psutil.Process(process.pid)
-        self._wait_until_ready(process, log)
-
-    def _wait_until_ready(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        deadline = time.monotonic() + _READY_WITHIN
-        while process.poll() is None and time.monotonic() < deadline:
+    Where peers are `optional`, one that is not installed or does not start is left out and named in `skipped`.
+    Raises PraxisError for every other process that does not start.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="praxis-bench-")))
+        core, load_core = two_cores()
+        engines = [_engine(stack, number, load_core) for number in range(_REPLICAS)]
+        found = Stage([server for server, _ in engines], core, load_core)
+        ground = Ground(stack, folder, [url for _, url in engines], core)
+        for name in names:
+            report(f"starting {name}")
             try:
-                if httpx.get(f"{self.gateway[0]}/readyz", timeout=5, trust_env=False).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass  # It does not listen yet.
-            time.sleep(0.05)
-        tail = log.read_text("utf-8", "replace")[-2000:]
-        raise PraxisError(
-            f"The gateway was not ready within {_READY_WITHIN:g} s. The end of its log:\n{tail}"
-        )
+                found.subjects.append(SUBJECTS[name](ground))
+            except PraxisError as error:
+                if name in _OWN or not optional:
+                    raise PraxisError(_not_there(name, error)) from None
+                found.skipped[name] = str(error)
+        yield found
 
 
-def _start(
-    stack: ExitStack,
-    command: Sequence[str],
-    core: int | None,
-    *,
-    stdout: int,
-    stderr: int | None = None,
-    **variables: str,
-) -> subprocess.Popen[bytes]:
-    """Start a process that ends with `stack`, on one core where one is given."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PRAXIS_")}
-    process = subprocess.Popen(
-        command,
-        env=inherited | variables,
-        stdout=stdout,
-        stderr=stderr,
-    )
-    stack.callback(_end, process)
-    if core is not None:
-        os.sched_setaffinity(process.pid, {core})
-    return process
+def _not_there(name: str, error: PraxisError) -> str:
+    return f"`{name}` is not installed: {error}." if isinstance(error, NotInstalled) else str(error)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
-
-
-def _seconds(processes: Sequence[psutil.Process]) -> float:
-    times = [each.cpu_times() for each in processes]
-    return sum(each.user + each.system for each in times)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _engine(stack: ExitStack, number: int, core: int | None) -> tuple[Server, str]:
+    command = [sys.executable, "-m", "bench.load.engine", "--events", str(EVENTS)]
+    server = start(stack, f"engine {number + 1}", [*command, "--interval", str(INTERVAL)], core)
+    assert server.process.stdout is not None
+    port = server.process.stdout.readline().strip()
+    if not port:
+        raise PraxisError("A fake engine of the benchmark did not start; its error stands above.")
+    return server, f"http://127.0.0.1:{int(port)}"

@@ -1,19 +1,18 @@
-"""`praxis bench`: the load client counts what comes back, the gateway benchmark runs, results are compared."""
+"""The halves of a load benchmark: the engine answers as one does, the client counts what comes back."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.fakes.chat import ChatServer, Cut, Fault, Reset, Status
-from tests.processes import environment, free_port, praxis
+from tests.fakes.scripted import Scripted
+from tests.processes import environment, free_port
 
 CLIENT = [sys.executable, "-m", "bench.load.client", "--seconds", "0.3", "--warm-up", "0.1"]
 QUESTION = "公司按基本工资计算加班费，我能主张什么？"
@@ -50,6 +49,9 @@ def test_the_engine_speaks_chat_completions() -> None:
         reply = client.post("/v1/chat/completions", json=body).json()
         assert reply["choices"][0]["finish_reason"] == "stop"
         assert reply["usage"]["completion_tokens"] == 64
+        asked = {"stream": True, "stream_options": {"include_usage": True}}
+        events = client.post("/v1/chat/completions", json=body | asked).text.split("\n\n")
+        assert json.loads(events[-3].removeprefix("data: "))["usage"]["completion_tokens"] == 64
         stream = client.post("/v1/chat/completions", json=body | {"stream": True})
         assert stream.headers["content-type"].startswith("text/event-stream")
         events = stream.text.split("\n\n")
@@ -60,7 +62,7 @@ def test_the_engine_speaks_chat_completions() -> None:
 
 def test_the_engine_paces_its_events() -> None:
     with engine("--events", "5", "--interval", "0.02") as url:
-        figures = load(url, "--clients", "2", "--stream", "5")
+        figures = load(url, "--clients", "2", "--stream", "5", "--model", "bench-paced")
     assert figures["requests"] > 0
     assert figures["p50_ms"] >= 80
     assert figures["first_event_p50_ms"] < figures["p50_ms"]
@@ -106,76 +108,68 @@ def test_nobody_listens() -> None:
     done = subprocess.run(
         [*CLIENT, "--url", url], env=environment(), capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stderr.startswith(f"nobody listens at {url}")
 
 
-def test_gateway_benchmark(tmp_path: Path) -> None:
-    done = praxis(
-        "bench",
-        "gateway",
-        "--seconds",
-        "0.3",
-        "--rounds",
-        "1",
-        "--clients",
-        "1,8",
-        "--json",
-        "r.json",
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "r.json").read_text())
-    assert [(load["load"], load["clients"]) for load in result["loads"]] == [
-        ("json", 1),
-        ("json", 8),
-        ("sse", 1),
-        ("sse", 8),
-    ]
-    for each in result["loads"]:
-        assert each["gateway"]["errors"] == {}
-        assert each["gateway"]["requests"][0] > 0
-        assert each["ratio"][0] > 0
-        assert each["gateway"]["gateway_cpu_us"][0] > 0
-    assert result["memory_mib"]["highest"] >= result["memory_mib"]["idle"] > 10
-    assert result["machine"]["pinned"] is (len(os.sched_getaffinity(0)) > 1)
-    assert "Memory of the gateway" in done.stdout
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.json"]
-    assert praxis("bench", "compare", "r.json", "r.json", cwd=tmp_path).returncode == 0
+def test_the_client_stops_when_enough_is_answered() -> None:
+    with engine() as url:
+        figures = load(url, "--clients", "4", "--requests", "50", "--seconds", "30")
+    assert 50 <= figures["answered"] < 1000
+    assert figures["took"] < 20
 
 
-def result(ratio: list[float], *, cpu: float = 50.0, memory: float = 60.0, errors: int = 0) -> str:
-    gateway = {"gateway_cpu_us": [cpu] * len(ratio), "errors": {"http_502": errors} if errors else {}}
-    loads = [{"load": "json", "clients": 32, "ratio": ratio, "gateway": gateway}]
-    return json.dumps({"kind": "gateway", "loads": loads, "memory_mib": {"idle": 40.0, "highest": memory}})
+EVENT = b'data: {"choices":[]}\n\n'
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+STREAM = EVENT * 3 + b"data: [DONE]\n\n"
+
+
+def chunked(*parts: bytes) -> bytes:
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+def every(size: int, data: bytes) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
 
 
 @pytest.mark.parametrize(
-    ("later", "code"),
+    "writes",
     [
-        (result([0.50, 0.51, 0.52]), 0),
-        (result([0.80, 0.81, 0.82]), 0),
-        (result([0.30, 0.31, 0.51]), 0),  # A round is as good as before: noise.
-        (result([0.49, 0.49, 0.49]), 0),  # Worse in every round, but within the tolerance.
-        (result([0.40, 0.41, 0.42]), 1),
-        (result([0.50, 0.51, 0.52], cpu=60.0), 1),
-        (result([0.50, 0.51, 0.52], memory=90.0), 1),
-        (result([0.50, 0.51, 0.52], errors=1), 1),
+        [HEAD + chunked(STREAM)],
+        [HEAD, *every(1, chunked(EVENT, EVENT, EVENT, b"data: [DONE]\n\n"))],
+        every(7, HEAD + chunked(STREAM)),
+        [HEAD + chunked(*every(1, STREAM))],  # Every event, and the blank line that ends it, in pieces.
+        [HEAD + chunked(STREAM)[:-2], b"\r\n"],
     ],
 )
-def test_compare_fails_on_what_is_worse_beyond_noise(tmp_path: Path, later: str, code: int) -> None:
-    (tmp_path / "a.json").write_text(result([0.50, 0.51, 0.52]))
-    (tmp_path / "b.json").write_text(later)
-    done = praxis("bench", "compare", "a.json", "b.json", cwd=tmp_path)
-    assert done.returncode == code, done.stderr
-    assert ("Worse beyond noise" in done.stderr) is bool(code)
+def test_a_whole_stream_is_one_however_it_is_cut(writes: list[bytes]) -> None:
+    with Scripted(writes) as server:
+        figures = load(server.url, "--clients", "1", "--stream", "3", "--requests", "3", "--seconds", "20")
+    assert figures["errors"] == {}
+    assert figures["answered"] >= 3
 
 
-def test_results_that_cannot_be_compared(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(result([0.5]))
-    (tmp_path / "b.json").write_text(result([0.5]).replace("32", "64"))
-    (tmp_path / "c.json").write_text("{}")
-    for other in ("b.json", "c.json", "gone.json"):
-        done = praxis("bench", "compare", "a.json", other, cwd=tmp_path)
-        assert (done.returncode, "Traceback" in done.stderr) == (2, False)
-    assert praxis("bench", "gateway", "--clients", "many", cwd=tmp_path).returncode == 2
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (HEAD + chunked(STREAM[len(EVENT) :]), "cut"),
+        (HEAD + chunked(EVENT * 4), "cut"),
+        (HEAD + chunked(EVENT * 2, b'data: {"error": {}}\n\n'), "cut"),
+        (HEAD + chunked(), "cut"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "no_stream"),
+        (b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 2\r\n\r\n{}", "http_502"),
+        (b"SMTP\r\n\r\n", "malformed"),
+    ],
+)
+def test_a_broken_stream_is_none(reply: bytes, kind: str) -> None:
+    with Scripted([reply]) as server:
+        figures = load(server.url, "--clients", "1", "--stream", "3")
+    assert figures["answered"] == 0
+    assert set(figures["errors"]) == {kind}
+
+
+def test_a_200_without_an_answer_is_an_error() -> None:
+    with Scripted([b'HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{"error": {}}']) as server:
+        figures = load(server.url, "--clients", "1")
+    assert figures["answered"] == 0
+    assert set(figures["errors"]) == {"no_answer"}

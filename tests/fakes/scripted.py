@@ -1,0 +1,51 @@
+"""A server that answers every request with the same bytes, write by write."""
+
+import re
+import socketserver
+import threading
+import time
+from collections.abc import Sequence
+from typing import Self
+
+_BETWEEN = 0.001
+"""Seconds between two writes, so that they are read one by one."""
+
+
+class Scripted:
+    """Serves inside `with`; each of `writes` is one write to the connection, which stays open."""
+
+    def __init__(self, writes: Sequence[bytes]) -> None:
+        class Handler(socketserver.StreamRequestHandler):
+            disable_nagle_algorithm = True
+
+            def handle(self) -> None:
+                while head := self._head():
+                    length = re.search(rb"content-length: (\d+)", head)
+                    self.rfile.read(int(length[1]) if length else 0)
+                    try:
+                        for part in writes:
+                            self.wfile.write(part)
+                            time.sleep(_BETWEEN)
+                    except OSError:
+                        return  # The client has read enough.
+
+            def _head(self) -> bytes:
+                try:
+                    return b"".join(iter(self.rfile.readline, b"\r\n")) if self.rfile.peek(1) else b""
+                except OSError:
+                    return b""
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
