@@ -130,6 +130,15 @@ def two_cores() -> tuple[int | None, int | None]:
     return cores[0], next((core for core in cores[1:] if core not in siblings), cores[1])
 
 
+def busy_seconds(core: int | None) -> float:
+    """How long `core` has worked, for whomever; a host that takes it away counts too."""
+    if core is None:
+        return 0.0
+    times = psutil.cpu_times(percpu=True)[core]
+    # A guest's time is part of user's.
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
+
+
 def _siblings(core: int) -> set[int]:
     """The logical cores that share the physical one of `core`."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from operator import add
+from statistics import median
 from typing import Any
 
 from bench.load.figures import added, middle, pairs
@@ -11,6 +12,9 @@ from bench.load.targets import targets
 
 _SATURATED = 0.9
 """Share of its core from which on the load side, client and engines, counts as the bottleneck."""
+
+_DISTURBED = 0.1
+"""Share of the servers' core from which on other programs' work makes figures doubtful."""
 
 _FAILED = " ✗"
 _BOUND = "≥ "
@@ -67,8 +71,8 @@ def memory(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def goals(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every target beside what was measured."""
-    return [each.row() for each in targets(result)]
+    """Every target that the run measured, beside what it measured."""
+    return [each.row() for each in targets(result) if each.verdict != "not measured"]
 
 
 def notes(result: Mapping[str, Any]) -> Iterator[str]:
@@ -79,6 +83,12 @@ def notes(result: Mapping[str, Any]) -> Iterator[str]:
         yield "Figures are medians over the rounds; ÷ is praxis to that subject, taken within each round."
         if not result["pinned"]:
             yield "Fewer than two cores: servers, engines and load took each other's time."
+        taken = sorted(_taken_by_others(result))
+        if taken[-1] >= _DISTURBED:
+            yield (
+                f"Other programs took {median(taken):.0%} of the servers' core, at worst {taken[-1]:.0%}: "
+                "speeds and times are not to be believed; CPU and memory still say something."
+            )
     rates = [cell for row in throughput(result) for cell in row.values() if isinstance(cell, str)]
     if any(cell.startswith(_BOUND) for cell in rates):
         yield "≥: client and engines filled their own core, so the server could do more."
@@ -86,8 +96,18 @@ def notes(result: Mapping[str, Any]) -> Iterator[str]:
         yield "✗: requests failed, so the figure says nothing of speed: " + "; ".join(_failures(result)) + "."
     if any(not cell for cell in rates):
         yield "Empty: the subject is too slow for that load in the time of a run."
+    missing = [each for each in targets(result) if each.verdict == "not measured"]
+    if missing:
+        yield f"{len(missing)} of {len(list(targets(result)))} targets need what this run did not measure."
     if soak := result["soak"]:
         yield _soak(soak)
+
+
+def _taken_by_others(result: Mapping[str, Any]) -> Iterator[float]:
+    """The share of the servers' core that was taken from them, for each measurement."""
+    for load in result["loads"]:
+        for series in load["subjects"].values():
+            yield from series["others_cpu"]
 
 
 def _failures(result: Mapping[str, Any]) -> Iterator[str]:

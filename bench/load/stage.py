@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from typing import Any
 
 from bench.load.client import NOBODY_LISTENS
 from bench.load.loads import EVENTS, INTERVAL, Load
-from bench.load.processes import Server, start, two_cores
+from bench.load.processes import Server, busy_seconds, start, two_cores
 from bench.load.subjects import SUBJECTS, Ground, NotInstalled, Subject
 from praxis.errors import PraxisError
 
@@ -42,22 +43,24 @@ class Stage:
     def measure(
         self, subject: Subject, load: Load, *, seconds: float, requests: int | None = None
     ) -> dict[str, Any]:
-        """What the load client saw of `subject`, with what server and engines spent on it.
+        """What the load client saw of `subject`, with what server, engines and strangers took of their cores.
 
         Raises PraxisError when engines or Praxis do not listen; of a peer that is an error like any other.
         """
         server = subject.server
-        engines = self._engine_seconds()
-        spent = server.cpu_seconds() if server and server.alive else 0.0
+        began, engines, busy = time.monotonic(), self._engine_seconds(), busy_seconds(self.core)
+        before = server.cpu_seconds() if server else 0.0
         figures = self._load(subject, load, seconds, requests)
+        spent = server.cpu_seconds() - before if server and server.alive else 0.0
+        others = busy_seconds(self.core) - busy - spent
         took = figures.pop("took")
-        figures["engines_cpu"] = (self._engine_seconds() - engines) / took if took else 0.0
-        figures["cpu_us"] = figures["memory_mib"] = None
-        if server and server.alive:
-            if figures["answered"]:
-                figures["cpu_us"] = 1e6 * (server.cpu_seconds() - spent) / figures["answered"]
-            figures["memory_mib"] = server.memory()
-        return figures
+        alive = server is not None and server.alive
+        return figures | {
+            "engines_cpu": (self._engine_seconds() - engines) / took if took else 0.0,
+            "others_cpu": max(0.0, others) / (time.monotonic() - began),
+            "cpu_us": 1e6 * spent / figures["answered"] if alive and figures["answered"] else None,
+            "memory_mib": server.memory() if server and alive else None,
+        }
 
     def _load(self, subject: Subject, load: Load, seconds: float, requests: int | None) -> dict[str, Any]:
         command = [sys.executable, "-m", "bench.load.client", *load.options(seconds)]

@@ -87,7 +87,7 @@ def targets(result: Mapping[str, Any]) -> Iterator[Target]:
         load = found.get((name, clients))
         what = f"{name}, {clients} clients: praxis ÷ {peer}"
         rounds = [each for each in load["ratios"].get(peer, []) if each is not None] if load else []
-        yield Target(what, bound, True, rounds, errors=bool(rounds) and _failed(load, "praxis", peer))
+        yield Target(what, bound, True, rounds, errors=_failed(load, "praxis", peer))
     yield from _later(found.get(("paced", 256)))
     yield from _memory(result)
 
@@ -98,7 +98,7 @@ def _later(load: Mapping[str, Any] | None) -> Iterator[Target]:
         if load and {"praxis", "direct"} <= set(load["subjects"]):
             praxis, direct = (load["subjects"][name][figure] for name in ("praxis", "direct"))
             rounds = pairs(praxis, direct, sub)
-        failed = bool(rounds) and _failed(load, "praxis", "direct")
+        failed = _failed(load, "praxis", "direct")
         yield Target(f"paced, 256 clients: {what} later than direct", bound, False, rounds, " ms", failed)
 
 
@@ -114,4 +114,6 @@ def _memory(result: Mapping[str, Any]) -> Iterator[Target]:
 
 
 def _failed(load: Mapping[str, Any] | None, *names: str) -> bool:
-    return load is not None and any(load["subjects"][name]["errors"] for name in names)
+    """Whether all of these were measured under `load` and one of them with errors."""
+    subjects = load["subjects"] if load else {}
+    return all(name in subjects for name in names) and any(subjects[name]["errors"] for name in names)

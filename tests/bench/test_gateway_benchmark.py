@@ -44,6 +44,7 @@ def test_every_load_without_peers(tmp_path: Path) -> None:
             assert series["errors"] == {}
             assert series["requests"][0] > 0
             assert 0 < series["p50_ms"][0] <= series["p99_ms"][0]
+            assert 0 <= series["others_cpu"][0] <= 1.1
             streamed = load["load"] in ("sse", "paced")
             for figure in ("first_event_p50_ms", "first_event_p99_ms", "gap_p99_ms"):
                 assert (series[figure][0] is not None) is streamed
