@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.api.inference import PATHS, Inference
 from gateway.proxy.connection import Headers
+from gateway.proxy.head import Head
 from gateway.proxy.sink import MAX_BODY, Running, too_large
 from praxis.errors import InternalError, InvalidRequest, PraxisError
 
@@ -31,6 +32,9 @@ READ_SECONDS = 60.0
 
 IDLE_SECONDS = 75.0
 """How long a connection without a request is kept; longer than a usual proxy in front keeps its own."""
+
+TRIES = 4
+"""Heads of a connection that are remembered before giving up: some clients never send the same one twice."""
 
 LINGER_SECONDS = 2.0
 """How long what a client still sends after a refusal is read and dropped: closing at once would destroy the reply."""
@@ -138,6 +142,8 @@ class HotProtocol(HttpToolsProtocol):
     def __init__(self, inference: Inference, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._inference = inference
+        self._known: Head | None = None
+        self._tries = TRIES
         self._reading: Cycle | None = None
         self._answering: Cycle | None = None
         self._since = self.loop.time()
@@ -151,6 +157,18 @@ class HotProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._since = self.loop.time()
+        fresh = (
+            self._in_head and self._head_bytes == 0 and (self.cycle is None or self.cycle.response_complete)
+        )
+        if fresh and self._known is not None and (body := self._known.body(data)) is not None:
+            known = self._known
+            cycle = Cycle(self, known.path, known.headers, known.keep_alive)
+            cycle.more_body = False
+            cycle.body.append(body)
+            self._reading = cycle
+            self.cycle = cycle  # type: ignore[assignment]  # it stands in for uvicorn's own
+            self._begin(cycle)
+            return
         if self._in_head:
             self._head_bytes += len(data)
         # As in uvicorn, but for its timer of idle connections, which `expire` stands in for.
@@ -161,6 +179,9 @@ class HotProtocol(HttpToolsProtocol):
                 self.handle_websocket_upgrade()
         except httptools.HttpParserError:
             self.send_400_response("This is no valid HTTP request.")
+        if fresh and self._tries and (parsed := self._reading) is not None and not parsed.more_body:
+            self._tries -= 1
+            self._known = Head.of(data, parsed.path, parsed.headers, parsed.keep_alive)
         if self._in_head and self._head_bytes > MAX_HEAD:
             self._refuse(InvalidRequest(f"The request's head exceeds {MAX_HEAD} bytes; send fewer headers."))
 
