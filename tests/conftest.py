@@ -1,15 +1,23 @@
-"""What every test room shares: the guarantee that where and how the tests are run changes none of them, and databases."""
+"""What every test room shares: the guarantee that where and how the tests are run changes none of them, and databases.
+
+tests/clients runs in environments that have clients installed and nothing of Praxis: imports beyond pytest wait for the
+fixtures that need them.
+"""
+
+from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import Engine
 
-from praxis.state import connect
-from tests.services import PostgreSQL
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from tests.services import PostgreSQL
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -29,6 +37,8 @@ def interruptible() -> None:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
     """One PostgreSQL for all tests; each makes databases of its own."""
+    from tests.services import PostgreSQL
+
     with PostgreSQL() as running:
         yield running
 
@@ -45,6 +55,8 @@ def state(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def database(state: str) -> Iterator[Engine]:
     """An engine of `state`, closed after the test."""
+    from praxis.state import connect
+
     engine = connect(state)
     yield engine
     engine.dispose()

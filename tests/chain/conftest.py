@@ -32,7 +32,9 @@ backends:
     kind: vllm
     replicas: [http://127.0.0.1:{engine}]
     api_key_env: CHAIN_ENGINE_KEY
-    launch: {{model: smollm2, max_model_len: 8192, enable_lora: true, max_loras: 2, max_lora_rank: 16}}
+    launch:
+      {{model: smollm2, max_model_len: 8192, enable_lora: true, max_loras: 2, max_lora_rank: 16,
+        enable_auto_tool_choice: true, tool_call_parser: hermes}}
 models:
   smollm2: {{backend: local, upstream: smollm2, aliases: [default], defaults: {{temperature: 0, max_tokens: 64}}}}
 rag: {{url: "http://127.0.0.1:{rag}"}}

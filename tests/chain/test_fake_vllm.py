@@ -12,10 +12,20 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.fakes.vllm import VLLM
+from tests.processes import eventually
 
 pytestmark = pytest.mark.chain
 
 MESSAGES = [{"role": "user", "content": "hi"}]
+TOOLS = [{"type": "function", "function": {"name": "look_up", "parameters": {
+    "type": "object", "properties": {"article": {"type": "integer"}}, "required": ["article"]}}}]  # fmt: skip
+CALL = '<tool_call>\n{"name": "look_up", "arguments": {"article": 44}}\n</tool_call>'
+SCHEMA = {"type": "object", "properties": {"rate": {"enum": ["150 %", "200 %"]}}, "required": ["rate"],
+          "additionalProperties": False}  # fmt: skip
+FORMAT = {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": SCHEMA}}
+NONSENSE = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": {"type": "nonsense"}}}
+PICTURE = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
+THOUGHT = [*MESSAGES, {"role": "assistant", "content": "b", "reasoning_content": "c"}, *MESSAGES]
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 LOAD, UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 
@@ -43,7 +53,7 @@ def model(card: dict[str, Any]) -> str:
 @pytest.fixture(scope="module")
 def fake(card: dict[str, Any], engine_key: str) -> Iterator[httpx.Client]:
     """A client of the fake engine."""
-    engine = VLLM(card["id"], max_model_len=card["max_model_len"], api_key=engine_key)
+    engine = VLLM(card["id"], max_model_len=card["max_model_len"], api_key=engine_key, multimodal=False)
     with engine, httpx.Client(base_url=engine.url, headers=bearer(engine_key), timeout=30) as client:
         yield client
 
@@ -74,7 +84,9 @@ def bearer(key: str) -> dict[str, str]:
 
 def shape(value: Any) -> Any:
     """A JSON value by kinds: keys stay, null stays null, a list is its distinct shapes, for how many tokens there are is
-    the model's affair."""
+    the model's affair, and so are the tokens that probabilities are listed by."""
+    if isinstance(value, dict) and value and all(isinstance(each, float) for each in value.values()):
+        return {"…": "float"}
     if isinstance(value, dict):
         return {key: shape(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -104,6 +116,15 @@ PLAIN: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"messages": MESSAGES, "max_tokens": 3}),
     (CHAT, {"messages": MESSAGES, "max_completion_tokens": 3, "n": 2, "nobody_knows": {"a": 1}}),
     (CHAT, {"messages": MESSAGES, "max_tokens": 3, "logprobs": True, "top_logprobs": 1}),
+    (CHAT, {"messages": MESSAGES, "max_tokens": 3, "logprobs": True}),
+    (
+        CHAT,
+        {"messages": MESSAGES, "max_tokens": 3, "guided_json": SCHEMA, "chat_template_kwargs": {"nobody": 1}},
+    ),
+    (CHAT, {"messages": THOUGHT, "max_tokens": 3}),
+    (CHAT, {"messages": MESSAGES, "max_tokens": 3, "tools": TOOLS, "tool_choice": "none"}),
+    (COMPLETIONS, {"prompt": "hi", "max_tokens": 3, "logprobs": 2}),
+    (COMPLETIONS, {"prompt": "hi", "max_tokens": 3, "n": 2, "temperature": 0.7}),
     (COMPLETIONS, {"prompt": "hi", "max_tokens": 3}),
     (COMPLETIONS, {"prompt": ["hi", "there"], "max_tokens": 3}),
 ]
@@ -129,7 +150,11 @@ STREAMS: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"messages": MESSAGES}),
     (CHAT, {"messages": MESSAGES, "n": 2}),
     (CHAT, {"messages": MESSAGES, "stream_options": {"include_usage": True}}),
+    (CHAT, {"messages": MESSAGES, "n": 2, "stream_options": {"include_usage": True}}),
+    (CHAT, {"messages": MESSAGES, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}),
+    (CHAT, {"messages": MESSAGES, "logprobs": True, "top_logprobs": 2}),
     (COMPLETIONS, {"prompt": "hi"}),
+    (COMPLETIONS, {"prompt": "hi", "logprobs": 2}),
     (COMPLETIONS, {"prompt": "hi", "stream_options": {"include_usage": True}}),
 ]
 
@@ -148,7 +173,89 @@ def test_a_stream_has_the_real_one_s_events(
     assert events(ours)[-1] == "[DONE]"
 
 
+# The tiny model calls no tool by itself: it is held to the text of a call, and the engine's parser reads it as one.
+WHOLE: list[dict[str, Any]] = [
+    {"response_format": FORMAT},
+    {"tools": TOOLS, "structured_outputs": {"choice": [CALL]}},
+    {"tools": TOOLS, "structured_outputs": {"choice": [CALL]}, "stream_options": {"include_usage": True}},
+]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("body", WHOLE, ids=["schema", "tool", "tool-usage"])
+def test_an_answer_that_ends_by_itself_has_the_real_one_s_shape(
+    real: httpx.Client, fake: httpx.Client, model: str, body: dict[str, Any], stream: bool
+) -> None:
+    asked = {
+        "model": model,
+        "messages": MESSAGES,
+        "stream": stream,
+        "max_tokens": 120,
+        "temperature": 0,
+        **body,
+    }
+    if not stream:
+        asked.pop("stream_options", None)
+    theirs, ours = (client.post(CHAT, json=asked) for client in (real, fake))
+    assert theirs.status_code == ours.status_code == 200
+    if stream:
+        assert kinds(ours) == kinds(theirs)
+        ends = [[each["choices"][0]["finish_reason"] for each in events(reply)[:-1] if each["choices"]][-1]
+                for reply in (theirs, ours)]  # fmt: skip
+    else:
+        assert shape(ours.json()) == shape(theirs.json())
+        ends = [reply.json()["choices"][0]["finish_reason"] for reply in (theirs, ours)]
+    assert ends[0] == ends[1]
+
+
+def test_what_goes_wrong_after_the_head_is_the_same_event(
+    real: httpx.Client, fake: httpx.Client, model: str
+) -> None:
+    asked = {"model": model, "messages": MESSAGES, "stream": True, "response_format": NONSENSE}
+    theirs, ours = (client.post(CHAT, json=asked) for client in (real, fake))
+    assert (ours.status_code, ours.text) == (theirs.status_code, theirs.text)
+
+
+def test_a_client_that_leaves_ends_its_request(real: httpx.Client, fake: httpx.Client, model: str) -> None:
+    running = re.compile(r"^vllm:num_requests_running\{.*\} (\S+)$", re.MULTILINE)
+    asked = {"model": model, "messages": MESSAGES, "stream": True, "max_tokens": 4000, "ignore_eos": True}
+    for client in (real, fake):
+        with client.stream("POST", CHAT, json=asked) as reply:
+            next(reply.iter_raw())
+
+        def idle(client: httpx.Client = client) -> bool:
+            return sum(map(float, running.findall(client.get("/metrics").text))) == 0
+
+        eventually(idle, "no request is running", within=5)
+
+
 REFUSED: list[tuple[str, dict[str, Any]]] = [
+    (CHAT, {"messages": MESSAGES, "tools": []}),
+    (CHAT, {"messages": MESSAGES, "tools": "x"}),
+    (CHAT, {"messages": MESSAGES, "tool_choice": "auto"}),
+    (CHAT, {"messages": MESSAGES, "tools": TOOLS, "tool_choice": "maybe"}),
+    (
+        CHAT,
+        {
+            "messages": MESSAGES,
+            "tools": TOOLS,
+            "tool_choice": {"type": "function", "function": {"name": "nobody"}},
+        },
+    ),
+    (CHAT, {"messages": MESSAGES, "top_logprobs": 2}),
+    (CHAT, {"messages": MESSAGES, "logprobs": True, "top_logprobs": 50}),
+    (CHAT, {"messages": MESSAGES, "n": 0}),
+    (CHAT, {"messages": MESSAGES, "n": "two"}),
+    (CHAT, {"messages": MESSAGES, "n": 2, "temperature": 0}),
+    (CHAT, {"messages": MESSAGES, "stream_options": {"include_usage": True}}),
+    (CHAT, {"messages": MESSAGES, "reasoning_effort": "enormous"}),
+    (CHAT, {"messages": MESSAGES, "chat_template_kwargs": "x"}),
+    (CHAT, {"messages": MESSAGES, "temperature": "hot"}),
+    (CHAT, {"messages": MESSAGES, "response_format": {"type": "json_schema"}}),
+    (CHAT, {"messages": MESSAGES, "response_format": NONSENSE}),
+    (CHAT, {"messages": [{"role": "user", "content": PICTURE}]}),
+    (CHAT, {"messages": [{"role": "user", "content": "hi " * 9000}]}),
+    (CHAT, {"messages": [{"role": "user", "content": "hi " * 9000}], "stream": True}),
     (CHAT, {"model": "nope", "messages": MESSAGES}),
     (CHAT, {"model": "nope", "messages": MESSAGES, "stream": True}),
     (CHAT, {"model": 3, "messages": MESSAGES}),

@@ -3,6 +3,10 @@
 The suite knows nothing of Praxis but what an application knows, so that it runs in any environment:
 PRAXIS_TEST_URL (the gateway's root), PRAXIS_TEST_KEY and PRAXIS_TEST_MODEL say where and what to ask;
 PRAXIS_TEST_EMBEDDING and PRAXIS_TEST_ASSISTANT, where documents are served, name the embedding model and an assistant.
+PRAXIS_TEST_CAN and PRAXIS_TEST_REFUSES list what the model's engine can do, and what the gateway refuses in its name
+(tools, schema, logprobs, images); PRAXIS_TEST_THINKING lists models that think, each with the field that its thinking is
+in (`model=reasoning_content`); PRAXIS_TEST_FAILING lists models that always fail, each with its status (`model=503`).
+PRAXIS_TEST_ADMIN_KEY is an operator's key.
 A module whose subject is not given, or not installed, is not collected.
 """
 
@@ -13,6 +17,16 @@ import pytest
 from openai import OpenAI
 
 collect_ignore = []
+for subject, module in {
+    "PRAXIS_TEST_REFUSES": "test_refused.py",
+    "PRAXIS_TEST_THINKING": "test_thinking.py",
+    "PRAXIS_TEST_FAILING": "test_failing.py",
+}.items():
+    if subject not in os.environ:
+        collect_ignore += [module]
+for ability in ("tools", "schema", "logprobs", "images"):
+    if ability not in os.environ.get("PRAXIS_TEST_CAN", "").split():
+        collect_ignore += [f"test_{ability}.py", f"test_langchain_{ability}.py"]
 if "PRAXIS_TEST_URL" not in os.environ:
     collect_ignore += [
         "test_chat.py",
@@ -26,7 +40,7 @@ if "PRAXIS_TEST_EMBEDDING" not in os.environ:
 if "PRAXIS_TEST_ASSISTANT" not in os.environ:
     collect_ignore += ["test_documents.py"]
 if importlib.util.find_spec("langchain_openai") is None:
-    collect_ignore += ["test_langchain.py"]
+    collect_ignore_glob = ["test_langchain*.py"]
 
 
 @pytest.fixture(scope="session")

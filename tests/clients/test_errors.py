@@ -1,9 +1,18 @@
 """Errors as the SDK raises them: the right class, a message that helps, and never a retry that cannot."""
 
+import os
+import secrets
 from typing import Any
 
 import pytest
-from openai import AuthenticationError, BadRequestError, NotFoundError, OpenAI, PermissionDeniedError
+from openai import (
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    OpenAI,
+    PermissionDeniedError,
+)
 
 MESSAGES: Any = [{"role": "user", "content": "hi"}]
 STREAM = pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
@@ -54,3 +63,18 @@ def test_the_operator_s_api_is_not_for_users(client: OpenAI, base_url: str) -> N
     root = base_url.removesuffix("/v1")
     with pytest.raises(PermissionDeniedError):
         client.get(f"{root}/admin/v1/adapters", cast_to=object)
+
+
+if admin_key := os.environ.get("PRAXIS_TEST_ADMIN_KEY"):
+
+    def test_a_conflict_is_not_tried_again(base_url: str) -> None:
+        operator = OpenAI(base_url=base_url.removesuffix("/v1"), api_key=str(admin_key), max_retries=2)
+        key = {"name": f"twice-{secrets.token_hex(4)}"}
+        operator.post("/admin/v1/keys", body=key, cast_to=object)
+        try:
+            with pytest.raises(ConflictError) as refused:
+                operator.post("/admin/v1/keys", body=key, cast_to=object)
+            assert refused.value.response.headers["x-should-retry"] == "false"
+            assert refused.value.response.request.headers["x-stainless-retry-count"] == "0"
+        finally:
+            operator.delete(f"/admin/v1/keys/{key['name']}", cast_to=object)

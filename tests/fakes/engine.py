@@ -26,6 +26,7 @@ REASONS = {
     401: "Unauthorized",
     404: "Not Found",
     405: "Method Not Allowed",
+    417: "Expectation Failed",
     422: "Unprocessable Entity",
     429: "Too Many Requests",
     500: "Internal Server Error",
@@ -123,6 +124,9 @@ class Engine:
     inference: Sequence[str] = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
     idle: float = 5.0
     "seconds after which a kept-alive connection without a request is closed"
+    server: str = "uvicorn"
+    calls_tools: bool = True
+    "whether the model calls a tool where it may as well speak"
 
     def __init__(self, *, script: Script | None = None) -> None:
         self.script = script or Script()
@@ -320,7 +324,7 @@ class Engine:
         lines = [f"HTTP/1.1 {answer.status} {REASONS.get(answer.status, 'Status')}"]
         lines += [
             f"{name}: {value}"
-            for name, value in (("server", "uvicorn"), *answer.headers, *fault.headers, length)
+            for name, value in (("server", self.server), *answer.headers, *fault.headers, length)
         ]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 

@@ -7,32 +7,35 @@ import itertools
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.fakes.engine import Answer, Engine, Seen, as_json, as_stream
 from tests.fakes.faults import DONE, Script, sse
+from tests.fakes.lightllm_checks import Invalid, Refused, TooLong, check_chat, check_completion, check_length
+from tests.fakes.saying import Said, said
 
 TYPES = {400: "BadRequestError", 404: "NotFoundError", 429: "RateLimitError", 500: "InternalServerError"}
-EFFORTS = ("low", "medium", "high")
+MAX_NEW_TOKENS = 65536
+GAUGES = ("queue_size", "batch_current_size", "batch_pause_size", "num_running_reqs", "batch_current_max_tokens",
+          "cache_length", "cache_ratio", "cache_hit_rate", "gen_throughput")  # fmt: skip
 
 
-class Invalid(Exception):
-    """What pydantic found wrong: FastAPI's own 422."""
-
-    def __init__(self, kind: str, loc: tuple[str, ...], msg: str, given: object) -> None:
-        super().__init__(msg)
-        self.body = {"detail": [{"type": kind, "loc": ["body", *loc], "msg": msg, "input": given}]}
+def slashed(event: object) -> bytes:
+    """A server-sent event as ujson writes it: with `\\/` for `/`."""
+    return sse(event).replace(b"/", b"\\/")
 
 
-class Refused(Exception):
-    """An error that LightLLM raises itself: a plain 400."""
+def stream_error(message: str) -> bytes:
+    """How LightLLM reports what goes wrong after the head."""
+    return slashed({"error": {"message": message, "type": "server_error", "code": "stream_error"}})
 
 
 class LightLLM(Engine):
-    """A fake LightLLM that has loaded `model`; `says` are the tokens of every answer."""
+    """A fake LightLLM that has loaded `model`; `says` are the tokens of every answer that is no tool's call."""
 
     idle = 10.0
+    server = "hypercorn-h11"
 
     def __init__(
         self,
@@ -41,6 +44,9 @@ class LightLLM(Engine):
         says: tuple[str, ...] = ("Overtime", " pay", " is", " 150%", "。"),
         thinks: tuple[str, ...] = (),
         held: bool = True,
+        done_after_error: bool = True,
+        output_constraint_mode: str = "none",
+        max_req_total_len: int = 4096,
         script: Script | None = None,
     ) -> None:
         super().__init__(script=script)
@@ -48,7 +54,13 @@ class LightLLM(Engine):
         self.says = says
         self.thinks = thinks
         self.held = held
-        "response start delayed to the first token, as newer versions do"
+        "response start delayed to the first token, as newer versions do; without it, a bad request may be a 200 too"
+        self.done_after_error = done_after_error
+        "`[DONE]` after an error event, as newer versions send it"
+        self.output_constraint_mode = output_constraint_mode
+        "`none` ignores `response_format`, as LightLLM does unless it is started with another"
+        self.max_req_total_len = max_req_total_len
+        self.healthy = True
         self.created = int(time.time())
         self._ids = itertools.count(8)
 
@@ -59,131 +71,240 @@ class LightLLM(Engine):
         return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
     def answer(self, request: Seen) -> Answer:
-        open_routes: dict[str, Any] = {
-            "/health": {"message": "Ok"},
-            "/healthz": {"message": "Ok"},
-            "/liveness": {"status": "ok"},
-            "/readiness": {"status": "ok"},
-            "/get_model_name": {"model_name": self.model},
-            "/token_load": {"current_load": 0.0, "logical_max_load": 0.0, "dynamic_max_load": 0.0},
-            "/v1/models": {"object": "list", "data": [self._card()]},
-        }
-        posts = {"/v1/chat/completions": self._chat, "/v1/completions": self._completion}
-        if request.path == "/metrics":
-            return Answer(200, [b"lightllm_queue_size 0.0\nlightllm_num_running_reqs 0.0\n"], ())
-        if request.path in open_routes and request.method == "GET":
-            return as_json(open_routes[request.path])
-        if request.path not in posts or request.method != "POST":
-            known = request.path in posts or request.path in open_routes
-            return as_json({"detail": "Method Not Allowed" if known else "Not Found"}, 405 if known else 404)
+        routes = self._routes()
+        if request.path not in routes:
+            return as_json({"detail": "Not Found"}, 404)
+        methods, serve = routes[request.path]
+        if request.method not in methods:
+            return as_json({"detail": "Method Not Allowed"}, 405)
         try:
-            return posts[request.path](self._body(request))
+            return serve(request)
         except Invalid as invalid:
             return as_json(invalid.body, 422)
         except Refused as refused:
             return as_json(self.refusal(400, str(refused)), 400)
 
+    def _routes(self) -> dict[str, tuple[tuple[str, ...], Callable[[Seen], Answer]]]:
+        both, ok = ("GET", "POST"), {"status": "ok"}
+        health = (("GET", "HEAD"), lambda request: self._health(request))
+        return {
+            "/liveness": (both, lambda _: as_json(ok)),
+            "/readiness": (both, lambda _: as_json(ok)),
+            "/get_model_name": (both, lambda _: as_json({"model_name": self.model})),
+            "/get_server_info": (both, lambda _: as_json(self._server_info())),
+            "/get_weight_version": (both, lambda _: as_json({"weight_version": "default"})),
+            "/health": health,
+            "/healthz": health,
+            "/token_load": (("GET",), lambda _: as_json(self._load())),
+            "/tokens": (both, lambda request: self._tokens(request)),
+            "/metrics": (("GET",), lambda _: self._metrics()),
+            "/v1/models": (("GET",), lambda _: as_json({"object": "list", "data": [self._card()]})),
+            "/v1/chat/completions": (("POST",), self._chat),
+            "/v1/completions": (("POST",), self._completion),
+        }
+
+    # what it says of itself
+
+    def _health(self, request: Seen) -> Answer:
+        code = 200 if self.healthy else 503
+        if request.method == "HEAD":
+            return Answer(code, [])
+        return as_json({"message": "Ok" if self.healthy else "Error"}, code)
+
     def _card(self) -> dict[str, Any]:
         return {
             "id": self.model, "object": "model", "created": self.created, "owned_by": "lightllm",
-            "max_model_len": 4096,
+            "max_model_len": self.max_req_total_len,
         }  # fmt: skip
+
+    def _server_info(self) -> dict[str, Any]:
+        return {
+            "model_dir": f"/models/{self.model}", "model_name": self.model, "model_owner": None, "tp": 1, "dp": 1,
+            "max_req_total_len": self.max_req_total_len, "output_constraint_mode": self.output_constraint_mode,
+            "disable_delay_response_start": not self.held,
+        }  # fmt: skip
+
+    def _running(self) -> int:
+        return sum(not request.answered and request.left is None for request in self.asked)
+
+    def _load(self) -> dict[str, float]:
+        load = self._running() / 256
+        return {"current_load": load, "logical_max_load": load, "dynamic_max_load": load}
+
+    def _tokens(self, request: Seen) -> Answer:
+        try:
+            return as_json({"ntokens": len(json.loads(request.body)["text"].split())})
+        except (ValueError, KeyError) as error:
+            return as_json(self.refusal(417, f"error: {error}"), 417)
+
+    def _metrics(self) -> Answer:
+        counts = dict.fromkeys(GAUGES, 0.0) | {"num_running_reqs": float(self._running())}
+        lines = [f'lightllm_{name}{{model_name="{self.model}"}} {value}' for name, value in counts.items()]
+        return Answer(200, ["\n".join([*lines, ""]).encode()], ())
+
+    # inference
 
     def _body(self, request: Seen) -> dict[str, Any]:
         try:
             body: dict[str, Any] = json.loads(request.body)
         except json.JSONDecodeError as error:
             raise Invalid("json_invalid", (str(error.pos),), "JSON decode error", {}) from error
-        if not isinstance(body.get("model", "default"), str):
-            raise Invalid("string_type", ("model",), "Input should be a valid string", body["model"])
-        if body.get("reasoning_effort") not in (None, *EFFORTS):
-            message = "Input should be 'low', 'medium' or 'high'"
-            raise Invalid("literal_error", ("reasoning_effort",), message, body["reasoning_effort"])
-        if body.get("logit_bias"):
-            raise Refused("The logit_bias parameter is not currently supported")
         return body
 
-    def _spoken(self, body: dict[str, Any]) -> tuple[list[str], str]:
-        limit = body.get("max_completion_tokens") or body.get("max_tokens") or 65536
-        return list(self.says[:limit]), "length" if limit < len(self.says) else "stop"
+    def _said(self, body: dict[str, Any]) -> Said:
+        limit = body.get("max_completion_tokens") or body.get("max_tokens") or MAX_NEW_TOKENS
+        constrained = self.output_constraint_mode != "none"
+        # `structured_outputs` is a field that LightLLM does not have.
+        known = {key: value for key, value in body.items() if key != "structured_outputs"}
+        return said(
+            known, self.says, self.thinks, limit, constrained=constrained, calls_tools=self.calls_tools
+        )
 
-    def _usage(self, body: dict[str, Any], spoken: int) -> dict[str, Any]:
-        said = spoken * (body.get("n") or 1)
+    def _usage(self, body: dict[str, Any], answer: Said) -> dict[str, Any]:
+        spoken = (answer.count + len(answer.thinks)) * (body.get("n") or 1)
         return {
-            "prompt_tokens": 31, "completion_tokens": said, "total_tokens": 31 + said,
+            "prompt_tokens": 31, "completion_tokens": spoken, "total_tokens": 31 + spoken,
             "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": len(answer.thinks)},
         }  # fmt: skip
 
-    def _chat(self, body: dict[str, Any]) -> Answer:
-        if "messages" not in body:
-            raise Invalid("missing", ("messages",), "Field required", body)
-        if not isinstance(body["messages"], list):
-            raise Invalid("list_type", ("messages",), "Input should be a valid list", body["messages"])
+    def _stream(self, body: dict[str, Any], texts: list[str], events: Iterator[bytes]) -> Answer:
+        """The events; or what admission finds wrong, which comes after the head unless that is delayed."""
+        try:
+            check_length(texts, self.max_req_total_len)
+        except TooLong as long:
+            if self.held:
+                raise
+            return as_stream([stream_error(str(long)), *([DONE] if self.done_after_error else [])])
+        return as_stream(events, held=self.held)
+
+    def _chat(self, request: Seen) -> Answer:
+        body = self._body(request)
+        check_chat(body)
+        contents = [each.get("content") for each in body["messages"]]
+        texts = [each for each in contents if isinstance(each, str)]
+        answer = self._said(body)
         if body.get("stream"):
-            return as_stream(self._chat_events(body), held=self.held)
-        spoken, reason = self._spoken(body)
+            return self._stream(body, texts, self._chat_events(body, answer))
+        check_length(texts, self.max_req_total_len)
+        calls = [
+            {"id": f"call_{uuid.uuid4().hex[:24]}", "index": index, "type": "function",
+             "function": {"name": call.name, "arguments": "".join(call.arguments)}}
+            for index, call in enumerate(answer.calls)
+        ]  # fmt: skip
         message = {
-            "role": "assistant", "content": "".join(spoken), "reasoning": "".join(self.thinks),
-            "reasoning_content": None, "tool_calls": None,
+            "role": "assistant", "content": "".join(answer.words), "reasoning": "".join(answer.thinks),
+            "reasoning_content": None, "tool_calls": calls or None,
         }  # fmt: skip
         choices = [
-            {"index": index, "message": message, "finish_reason": reason}
+            {"index": index, "message": message, "finish_reason": _reason(answer)}
             for index in range(body.get("n") or 1)
         ]
         return as_json({
             "id": str(next(self._ids)), "object": "chat.completion", "created": int(time.time()),
-            "model": body.get("model", "default"), "choices": choices, "usage": self._usage(body, len(spoken)),
+            "model": body.get("model", "default"), "choices": choices, "usage": self._usage(body, answer),
         })  # fmt: skip
 
-    def _chat_events(self, body: dict[str, Any]) -> Iterator[bytes]:
-        spoken, reason = self._spoken(body)
+    def _chat_events(self, body: dict[str, Any], answer: Said) -> Iterator[bytes]:
         head = {
             "id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion.chunk", "created": int(time.time()),
             "model": body.get("model", "default"),
         }  # fmt: skip
-        extra = {"logprobs": None, "token_ids": None, "stop_reason": None}
-        first = {"role": "assistant", "content": "", "reasoning": None, "tool_calls": None}
-        yield sse({**head, "choices": [{"index": 0, "delta": first, "finish_reason": None, **extra}]})
-        deltas = [{"reasoning": token, "content": None} for token in self.thinks]
-        deltas += [{"content": token, "reasoning": None} for token in spoken]
-        for delta in deltas:
-            yield sse({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None, **extra}]})
-        yield sse({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": reason, **extra}]})
-        yield sse({**head, "choices": [], "usage": self._usage(body, len(spoken))})
+        every = range(body.get("n") or 1)
+
+        def event(
+            delta: dict[str, Any], *nulls: str, reason: str | None = None, **root: Any
+        ) -> Iterator[bytes]:
+            for index in every:
+                end = {"finish_reason": reason} if reason else {}
+                choice = {"index": index, "delta": delta, **end, **dict.fromkeys(nulls)}
+                yield slashed({**head, "choices": [choice], **root})
+
+        middle = ("logprobs", "token_ids", "finish_reason")
+        last = ("logprobs", "token_ids", "stop_reason")
+        first = {"role": "assistant", "content": ""}
+        yield from event(first, "logprobs", "finish_reason", prompt_token_ids=None)
+        for token in answer.thinks:
+            yield from event({"reasoning": token}, *middle)
+        *words, final = answer.words or ("",)
+        for word in words:
+            yield from event({"content": word}, *middle)
+        if answer.reason == "length":
+            yield from event({"content": final}, *last, reason="length")
+        elif final:
+            yield from event({"content": final}, *middle)
+        for call in _call_deltas(answer):
+            yield from event({"tool_calls": [call]}, *middle)
+        if answer.reason != "length":
+            yield from event({}, *last, reason=_reason(answer))
+        yield slashed({**head, "choices": [], "usage": self._usage(body, answer)})
         yield DONE
 
-    def _completion(self, body: dict[str, Any]) -> Answer:
-        if "prompt" not in body:
-            raise Invalid("missing", ("prompt",), "Field required", body)
-        prompt = body["prompt"]
-        if not prompt:
-            raise Refused("Prompt cannot be empty")
-        if body.get("suffix"):
-            raise Refused("The suffix parameter is not currently supported")
-        count = len(prompt) if isinstance(prompt, list) and isinstance(prompt[0], str | list) else 1
+    def _completion(self, request: Seen) -> Answer:
+        body = self._body(request)
+        prompts = check_completion(body)
+        texts = [each for each in prompts if isinstance(each, str)]
+        answer = self._said({key: value for key, value in body.items() if key != "tools"})
         if body.get("stream"):
-            if count > 1:
-                raise Refused("Streaming with multiple prompts is not supported")
-            return as_stream(self._completion_events(body), held=self.held)
-        spoken, reason = self._spoken(body)
+            return self._stream(body, texts, self._completion_events(body, answer))
+        check_length(texts, self.max_req_total_len)
+        # Several answers to one prompt end up in one text.
+        text = "".join(answer.words) * (body.get("n") or 1)
         choices = [
-            {"index": index, "text": "".join(spoken), "logprobs": None, "finish_reason": reason}
-            for index in range(count)
-        ]
+            {"text": _echo(body, prompt) + text, "index": index,
+             "logprobs": _logprobs(body, answer), "finish_reason": answer.reason}
+            for index, prompt in enumerate(prompts)
+        ]  # fmt: skip
+        batch = "batch-" if len(prompts) > 1 else ""
         return as_json({
-            "id": str(next(self._ids)), "object": "text_completion", "created": int(time.time()),
-            "model": body.get("model", "default"), "choices": choices, "usage": self._usage(body, len(spoken)),
+            "id": f"cmpl-{batch}{uuid.uuid4().hex[:8]}", "object": "text_completion", "created": int(time.time()),
+            "model": body["model"], "choices": choices, "usage": self._usage(body, answer),
         })  # fmt: skip
 
-    def _completion_events(self, body: dict[str, Any]) -> Iterator[bytes]:
-        spoken, reason = self._spoken(body)
+    def _completion_events(self, body: dict[str, Any], answer: Said) -> Iterator[bytes]:
         head = {
-            "id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time()),
-            "model": body.get("model", "default"),
+            "id": str(next(self._ids)), "object": "text_completion", "created": int(time.time()),
+            "model": body["model"],
         }  # fmt: skip
-        for number, token in enumerate(spoken, start=1):
-            end = reason if number == len(spoken) else None
-            choice = {"index": 0, "text": token, "logprobs": None, "finish_reason": end}
-            yield sse({**head, "choices": [choice], "usage": None})
-        yield sse({**head, "choices": [], "usage": self._usage(body, len(spoken))})
+        words = [*answer.words, *([""] if answer.reason == "stop" else [])]
+        for number, word in enumerate(words, start=1):
+            text = (_echo(body, body["prompt"]) if number == 1 else "") + word
+            end = answer.reason if number == len(words) else None
+            # The chosen tokens' probabilities are there for a whole reply only.
+            probs = None if body.get("logprobs") is None else {}
+            for index in range(body.get("n") or 1):
+                choice = {"text": text, "index": index, "logprobs": probs, "finish_reason": end}
+                yield slashed({**head, "choices": [choice], "usage": None})
+        yield slashed({**head, "choices": [], "usage": self._usage(body, answer)})
         yield DONE
+
+
+def _reason(answer: Said) -> str:
+    """A named tool's call ends like any other's."""
+    return "tool_calls" if answer.calls else answer.reason
+
+
+def _call_deltas(answer: Said) -> Iterator[dict[str, Any]]:
+    """A call's head, and its arguments in the three pieces that LightLLM makes of them."""
+    for index, call in enumerate(answer.calls):
+        yield {"id": f"call_{uuid.uuid4().hex[:24]}", "index": index, "type": "function",
+               "function": {"name": call.name, "arguments": ""}}  # fmt: skip
+        arguments = "".join(call.arguments)
+        for piece in (arguments[0], arguments[1:-1], arguments[-1]):
+            yield {"index": index, "function": {"arguments": piece}}
+
+
+def _echo(body: dict[str, Any], prompt: Any) -> str:
+    return str(prompt) if body.get("echo") else ""
+
+
+def _logprobs(body: dict[str, Any], answer: Said) -> dict[str, Any] | None:
+    """The chosen tokens alone, however many alternatives were asked for."""
+    if body.get("logprobs") is None:
+        return None
+    words = answer.words
+    return {
+        "tokens": list(words), "token_logprobs": [-0.5] * len(words),
+        "top_logprobs": [{word: -0.5} for word in words],
+        "text_offset": [sum(map(len, words[:number])) for number in range(len(words))],
+    }  # fmt: skip

@@ -4,17 +4,27 @@ It says the same few tokens whatever it is asked, so that a test knows who answe
 HTTP goes: the folder must exist, its rank must fit, and each name answers once loaded.
 """
 
+import base64
 import json
-import re
 import secrets
+import struct
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.fakes.engine import Answer, Engine, Seen, as_json, as_stream, as_text
 from tests.fakes.faults import DONE, Headers, Script, sse
+from tests.fakes.saying import Said, said
+from tests.fakes.vllm_checks import (
+    Refused,
+    check_chat,
+    check_grammar,
+    check_sampling,
+    invalid,
+    masked,
+    require,
+)
 
 Serve = Callable[[Seen], Answer]
 
@@ -27,37 +37,11 @@ TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Refused(Exception):
-    """What vLLM answers instead."""
-
-    code: int
-    kind: str
-    message: str
-    param: str | None = None
-
-    def body(self) -> dict[str, Any]:
-        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
-
-
-def _invalid(kind: str, loc: str, msg: str, given: str, extra: str = "") -> Refused:
-    text = f"1 validation error:\n  {{'type': '{kind}', 'loc': 'body.{loc}', 'msg': '{msg}', 'input': {given}{extra}}}"
-    return Refused(400, "Bad Request", text, f"body.{loc}")
-
-
-def _masked(path: str) -> str:
-    """A path as vLLM lets it stand in an error: those below the usual roots are hidden."""
-    return re.sub(r"/(?:home|usr|opt|var|tmp|root|lib|mnt|srv)(?:/[\w.\-]+)+", "<path>", path)
-
-
-def _require(body: dict[str, Any], *names: str) -> None:
-    for name in names:
-        if name not in body:
-            raise _invalid("missing", name, "Field required", f"'<dict of {len(body)} items>'")
-
-
 class VLLM(Engine):
-    """A fake vLLM that serves `model`; `says` are the tokens of every answer."""
+    """A fake vLLM that serves `model`; `says` are the tokens of every answer that is neither JSON nor a tool's call.
+
+    It stands for an engine with a tool parser; with `thinks`, for one with a reasoning parser too.
+    """
 
     def __init__(
         self,
@@ -69,6 +53,7 @@ class VLLM(Engine):
         adapters: bool = True,
         max_lora_rank: int = 16,
         max_model_len: int = 2048,
+        multimodal: bool = True,
         embeds: int | None = None,
         script: Script | None = None,
     ) -> None:
@@ -80,6 +65,7 @@ class VLLM(Engine):
         self.adapters = adapters
         self.max_lora_rank = max_lora_rank
         self.max_model_len = max_model_len
+        self.multimodal = multimodal
         self.embeds = embeds
         "dimensions, when this engine serves an embedding model"
         self.loaded: dict[str, str] = {}
@@ -145,7 +131,7 @@ class VLLM(Engine):
 
     def _load(self, request: Seen) -> Answer:
         body = self._body(request)
-        _require(body, "lora_name", "lora_path")
+        require(body, "lora_name", "lora_path")
         name, folder = body["lora_name"], body["lora_path"]
         if not name or not folder:
             raise Refused(400, "InvalidUserInput", "Both 'lora_name' and 'lora_path' must be provided.")
@@ -160,7 +146,7 @@ class VLLM(Engine):
             raise Refused(400, "InvalidUserInput", message)
         config = Path(folder) / "adapter_config.json"
         if not config.is_file():
-            message = f"Loading lora {name} failed: No adapter found for {_masked(folder)}"
+            message = f"Loading lora {name} failed: No adapter found for {masked(folder)}"
             raise Refused(404, "NotFoundError", message)
         rank = json.loads(config.read_text())["r"]
         if rank > self.max_lora_rank:
@@ -174,7 +160,7 @@ class VLLM(Engine):
 
     def _unload(self, request: Seen) -> Answer:
         body = self._body(request)
-        _require(body, "lora_name")
+        require(body, "lora_name")
         name = body["lora_name"]
         if not name:
             message = "'lora_name' needs to be provided to unload a LoRA adapter."
@@ -194,161 +180,177 @@ class VLLM(Engine):
         except json.JSONDecodeError as error:
             extra = f", 'ctx': {{'error': '{error.msg}'}}"
             given = "'<dict of 0 items>'"
-            raise _invalid("json_invalid", str(error.pos), "JSON decode error", given, extra) from error
+            raise invalid("json_invalid", str(error.pos), "JSON decode error", given, extra) from error
         return body
 
     def _model(self, body: dict[str, Any]) -> str:
         name = body.get("model")
         if name is not None and not isinstance(name, str):
-            raise _invalid("string_type", "model", "Input should be a valid string", f"'{name}'")
+            raise invalid("string_type", "model", "Input should be a valid string", f"'{name}'")
         if name and name != self.model and name not in self.loaded:
             message = f"The model `{name}` does not exist. Valid aliases: {self.model}."
             raise Refused(404, "NotFoundError", message, "model")
         return name or self.model
 
-    def _check(self, body: dict[str, Any]) -> None:
-        limit = body.get("max_completion_tokens", body.get("max_tokens"))
-        if limit is not None and limit > self.max_model_len:
-            message = (
-                f"max_tokens={limit} cannot be greater than max_model_len={self.max_model_len}. "
-                f"Please request fewer output tokens. (parameter=max_tokens, value={limit})"
-            )
-            raise Refused(400, "BadRequestError", message, "max_tokens")
-        heat = body.get("temperature")
-        if heat is not None and heat < 0:
-            heat = float(heat)
-            message = f"temperature must be non-negative, got {heat}. (parameter=temperature, value={heat})"
-            raise Refused(400, "BadRequestError", message, "temperature")
-
-    def _spoken(self, body: dict[str, Any]) -> tuple[list[str], str]:
-        """The tokens that fit the limit, and why they end."""
+    def _said(self, body: dict[str, Any]) -> Said:
         limit = body.get("max_completion_tokens") or body.get("max_tokens") or self.max_model_len
-        return list(self.says[:limit]), "length" if limit < len(self.says) else "stop"
+        return said(body, self.says, self.thinks, limit, calls_tools=self.calls_tools)
 
     def _chat(self, request: Seen) -> Answer:
         body = self._body(request)
-        _require(body, "messages")
-        if not isinstance(body["messages"], list | str):
-            kind = type(body["messages"]).__name__
-            raise Refused(400, "BadRequestError", f"'{kind}' object is not iterable")
-        if isinstance(body["messages"], str):
-            given = f"'{body['messages']}'"
-            raise _invalid("list_type", "messages", "Input should be a valid list", given)
+        require(body, "messages")
+        check_chat(body, self.model, self.max_model_len, multimodal=self.multimodal)
         model = self._model(body)
-        self._check(body)
+        check_sampling(body, self.max_model_len)
         if not body["messages"]:
             message = "Cannot apply chat template to an empty conversation. Provide at least one message."
             raise Refused(400, "BadRequestError", message)
         name = "chatcmpl-" + (request.header("x-request-id") or secrets.token_hex(8))
+        answer = self._said(body)
         if body.get("stream"):
-            return as_stream(self._chat_events(name, model, body))
-        spoken, reason = self._spoken(body)
-        said = {
-            "role": "assistant", "content": "".join(spoken), "refusal": None, "annotations": None, "audio": None,
-            "function_call": None, "reasoning": "".join(self.thinks) or None,
-        }  # fmt: skip
+            return as_stream(self._chat_events(name, model, body, answer))
+        check_grammar(body)
+        message = self._message(answer)
         choices = [
-            {"index": index, "message": said, "logprobs": self._logprobs(body, spoken),
-             "finish_reason": reason, "stop_reason": None, "token_ids": None, "routed_experts": None}
+            {"index": index, "message": message, "logprobs": _logprobs(body, answer.words),
+             "finish_reason": answer.reason, "stop_reason": None, "token_ids": None, "routed_experts": None}
             for index in range(body.get("n") or 1)
         ]  # fmt: skip
         return as_json({
             "id": name, "object": "chat.completion", "created": int(time.time()), "model": model,
             "choices": choices, "service_tier": None, "system_fingerprint": FINGERPRINT,
-            "usage": self._usage(body, len(spoken)) | {"prompt_tokens_details": None, "completion_tokens_details": None},
+            "usage": {"completion_tokens_details": None} | self._usage(body, answer) | {"prompt_tokens_details": None},
             "prompt_logprobs": None, "prompt_token_ids": None, "prompt_text": None,
             "kv_transfer_params": None, "ec_transfer_params": None, "metrics": None,
         })  # fmt: skip
 
-    def _chat_events(self, name: str, model: str, body: dict[str, Any]) -> Iterator[bytes]:
-        spoken, reason = self._spoken(body)
+    def _message(self, answer: Said) -> dict[str, Any]:
+        calls = [
+            {"id": "chatcmpl-tool-" + secrets.token_hex(8), "type": "function",
+             "function": {"name": call.name, "arguments": "".join(call.arguments)}}
+            for call in answer.calls
+        ]  # fmt: skip
+        content = None if calls and answer.reason == "tool_calls" else "".join(answer.words)
+        return {
+            "role": "assistant", "content": content, "refusal": None, "annotations": None, "audio": None,
+            "function_call": None, **({"tool_calls": calls} if calls else {}),
+            "reasoning": "".join(answer.thinks) or None,
+        }  # fmt: skip
+
+    def _chat_events(self, name: str, model: str, body: dict[str, Any], answer: Said) -> Iterator[bytes]:
+        try:
+            check_grammar(body)
+        except Refused as refused:
+            # What goes wrong after the head is written by another serialiser.
+            yield b"data: " + json.dumps(refused.body()).encode() + b"\n\n"
+            yield DONE
+            return
         head = {"id": name, "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
-        usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        options = body.get("stream_options") or {}
         every = range(body.get("n") or 1)
-        fresh = {"logprobs": None, "finish_reason": None}
+        running = {"completion_tokens_details": None} | self._usage(body, answer)
+        usage = {"usage": running} if options.get("continuous_usage_stats") else {}
         for index in every:
-            first = {"index": index, "delta": {"role": "assistant", "content": ""}, **fresh}
-            yield sse({**head, "choices": [first], "prompt_token_ids": None, "prompt_text": None})
-        deltas = [{"reasoning": token} for token in self.thinks] + [{"content": token} for token in spoken]
+            first = {"index": index, "delta": {"role": "assistant", "content": ""}, "logprobs": None,
+                     "finish_reason": None}  # fmt: skip
+            yield sse({**head, "choices": [first], **usage, "prompt_token_ids": None, "prompt_text": None})
+        deltas = list(self._deltas(answer))
         for number, delta in enumerate(deltas, start=1):
             last = number == len(deltas)
-            probs = self._logprobs(body, [delta["content"]]) if "content" in delta else None
-            end = {"finish_reason": reason, "stop_reason": None} if last else {"finish_reason": None}
-            tail = {"system_fingerprint": FINGERPRINT} if last and not usage else {}
+            probs = _logprobs(body, (delta["content"],)) if delta.get("content") else None
+            end = {"finish_reason": answer.reason, "stop_reason": None} if last else {"finish_reason": None}
+            tail = {"system_fingerprint": FINGERPRINT} if last and not options.get("include_usage") else {}
             for index in every:
                 choice = {"index": index, "delta": delta, "logprobs": probs, **end, "token_ids": None}
-                yield sse({**head, "choices": [choice], **tail})
-        if usage:
-            yield sse({**head, "choices": [], "usage": self._usage(body, len(spoken)),
+                yield sse({**head, "choices": [choice], **usage, **tail})
+        if options.get("include_usage"):
+            yield sse({**head, "choices": [], "usage": self._usage(body, answer),
                        "system_fingerprint": FINGERPRINT})  # fmt: skip
         yield DONE
+
+    def _deltas(self, answer: Said) -> Iterator[dict[str, Any]]:
+        """The deltas after the role; a reply that ends by itself has one more, for the token that ends it."""
+        for token in answer.thinks:
+            yield {"content": None, "reasoning": token}
+        for word in answer.words:
+            yield {"content": word, **({"reasoning": None} if answer.thinks else {})}
+        for index, call in enumerate(answer.calls):
+            function: dict[str, str] = {"name": call.name}
+            first = {"id": "chatcmpl-tool-" + secrets.token_hex(8), "type": "function", "index": index}
+            yield {"content": None, "tool_calls": [{**first, "function": function}]}
+            for piece in call.arguments:
+                yield {"content": None, "tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+        if answer.reason != "length":
+            yield {}
 
     def _completion(self, request: Seen) -> Answer:
         body = self._body(request)
         model = self._model(body)
-        self._check(body)
+        check_sampling(body, self.max_model_len)
         prompt = body.get("prompt")
         if not prompt:
             message = "Either prompt or prompt_embeds must be provided and non-empty. (parameter=prompt)"
             raise Refused(400, "BadRequestError", message, "prompt")
-        count = len(prompt) if isinstance(prompt, list) and isinstance(prompt[0], str | list) else 1
+        several = isinstance(prompt, list) and isinstance(prompt[0], str | list)
+        count = (len(prompt) if several else 1) * (body.get("n") or 1)
         name = "cmpl-" + (request.header("x-request-id") or secrets.token_hex(8))
+        answer = self._said({key: value for key, value in body.items() if key != "tools"})
         if body.get("stream"):
-            return as_stream(self._completion_events(name, model, body, count))
-        spoken, reason = self._spoken(body)
+            return as_stream(self._completion_events(name, model, body, count, answer))
         choices = [
-            {"index": index, "text": "".join(spoken), "logprobs": None, "finish_reason": reason,
-             "stop_reason": None, "token_ids": None, "prompt_logprobs": None, "prompt_token_ids": None,
-             "routed_experts": None}
+            {"index": index, "text": "".join(answer.words), "logprobs": _text_logprobs(body, answer.words),
+             "finish_reason": answer.reason, "stop_reason": None, "token_ids": None, "prompt_logprobs": None,
+             "prompt_token_ids": None, "routed_experts": None}
             for index in range(count)
         ]  # fmt: skip
+        usage = self._usage(body, answer)
         return as_json({
             "id": name, "object": "text_completion", "created": int(time.time()), "model": model,
             "choices": choices, "service_tier": None, "system_fingerprint": FINGERPRINT,
-            "usage": self._usage(body, len(spoken)) | {"prompt_tokens_details": None, "completion_tokens_details": None},
+            "usage": usage | {"prompt_tokens_details": None, "completion_tokens_details": None},
             "kv_transfer_params": None, "ec_transfer_params": None, "metrics": None,
         })  # fmt: skip
 
-    def _completion_events(self, name: str, model: str, body: dict[str, Any], count: int) -> Iterator[bytes]:
-        spoken, reason = self._spoken(body)
+    def _completion_events(
+        self, name: str, model: str, body: dict[str, Any], count: int, answer: Said
+    ) -> Iterator[bytes]:
         head = {"id": name, "object": "text_completion", "created": int(time.time()), "model": model}
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        for number, token in enumerate(spoken, start=1):
-            last = number == len(spoken)
+        words = [*answer.words, *([""] if answer.reason == "stop" else [])]
+        for number, word in enumerate(words, start=1):
+            last = number == len(words)
             tail = {"system_fingerprint": FINGERPRINT} if last and not usage else {}
             for index in range(count):
-                choice = {"index": index, "text": token, "logprobs": None,
-                          "finish_reason": reason if last else None, "stop_reason": None,
+                choice = {"index": index, "text": word, "logprobs": _text_logprobs(body, (word,)),
+                          "finish_reason": answer.reason if last else None, "stop_reason": None,
                           "prompt_token_ids": None, "token_ids": None}  # fmt: skip
                 yield sse({**head, "choices": [choice], **tail})
         if usage:
-            yield sse({**head, "choices": [], "usage": self._usage(body, len(spoken)),
+            yield sse({**head, "choices": [], "usage": self._usage(body, answer),
                        "system_fingerprint": FINGERPRINT})  # fmt: skip
         yield DONE
 
     def _embeddings(self, request: Seen) -> Answer:
         body = self._body(request)
-        _require(body, "input")
+        require(body, "input")
         model = self._model(body)
         given = body["input"]
         count = len(given) if isinstance(given, list) and given and isinstance(given[0], str | list) else 1
         assert self.embeds is not None
-        vector = [1.0] + [0.0] * (self.embeds - 1)
+        vector: Any = [1.0] + [0.0] * (self.embeds - 1)
+        if body.get("encoding_format") == "base64":
+            vector = base64.b64encode(struct.pack(f"<{self.embeds}f", *vector)).decode()
         data = [{"index": index, "object": "embedding", "embedding": vector} for index in range(count)]
         usage = {"prompt_tokens": 3, "total_tokens": 3, "completion_tokens": 0, "prompt_tokens_details": None}
         return as_json({"id": "embd-" + secrets.token_hex(8), "object": "list", "created": int(time.time()),
                         "model": model, "data": data, "usage": usage})  # fmt: skip
 
-    def _usage(self, body: dict[str, Any], spoken: int) -> dict[str, Any]:
-        said = spoken * (body.get("n") or 1)
-        return {"prompt_tokens": 31, "total_tokens": 31 + said, "completion_tokens": said}
-
-    def _logprobs(self, body: dict[str, Any], tokens: list[str]) -> dict[str, Any] | None:
-        if not body.get("logprobs"):
-            return None
-        seats = [{"token": token, "logprob": -0.5, "bytes": list(token.encode())} for token in tokens]
-        best = body.get("top_logprobs") or 0
-        return {"content": [{**seat, "top_logprobs": [dict(seat)] if best else []} for seat in seats]}
+    def _usage(self, body: dict[str, Any], answer: Said) -> dict[str, Any]:
+        spoken = (answer.count + len(answer.thinks)) * (body.get("n") or 1)
+        details = (
+            {"completion_tokens_details": {"reasoning_tokens": len(answer.thinks)}} if answer.thinks else {}
+        )
+        return {"prompt_tokens": 31, "total_tokens": 31 + spoken, "completion_tokens": spoken, **details}
 
     # load
 
@@ -369,3 +371,21 @@ class VLLM(Engine):
         ]
         kind: Headers = (("content-type", "text/plain; version=0.0.4; charset=utf-8"),)
         return Answer(200, ["\n".join([*lines, ""]).encode()], kind)
+
+
+def _logprobs(body: dict[str, Any], words: tuple[str, ...]) -> dict[str, Any] | None:
+    if not body.get("logprobs"):
+        return None
+    seats = [{"token": word, "logprob": -0.5, "bytes": list(word.encode())} for word in words]
+    best = body.get("top_logprobs") or 0
+    return {"content": [{**seat, "top_logprobs": [dict(seat)] * best} for seat in seats]}
+
+
+def _text_logprobs(body: dict[str, Any], words: tuple[str, ...]) -> dict[str, Any] | None:
+    if body.get("logprobs") is None:
+        return None
+    return {
+        "text_offset": [sum(map(len, words[:number])) for number in range(len(words))],
+        "token_logprobs": [-0.5] * len(words), "tokens": list(words),
+        "top_logprobs": [{word: -0.5} for word in words],
+    }  # fmt: skip

@@ -46,7 +46,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VLLM, Cor
 @pytest.fixture
 def engine(served: tuple[VLLM, Corpus, Answering]) -> VLLM:
     running = served[0]
-    running.says, running.thinks = SAYS, ()
+    running.says, running.thinks, running.calls_tools = SAYS, (), False
     running.script.calm()
     running.seen.clear()
     return running
@@ -266,7 +266,7 @@ def test_usage_comes_once_and_only_when_asked_for(answering: Answering, engine: 
 def test_reasoning_passes_as_it_is(answering: Answering, engine: VLLM) -> None:
     engine.thinks = ("每月延长工作时间不得", "超过三十六小时。", "看[1][9]。")
     given = deltas(post(answering, stream=True))
-    assert [delta["reasoning"] for delta in given if "reasoning" in delta] == list(engine.thinks)
+    assert [delta["reasoning"] for delta in given if delta.get("reasoning")] == list(engine.thinks)
     whole = post(answering).json()["choices"][0]["message"]
     assert whole["reasoning"] == "".join(engine.thinks)
     assert whole["content"] == SHOWN
