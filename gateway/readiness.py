@@ -44,7 +44,22 @@ class Readiness:
 
     def _degraded(self) -> list[str]:
         names = [f"backend {each.name}" for each in self._registry.table.backends.values() if not each.up]
-        return names + self._assistants()
+        return names + self._misnamed() + self._assistants()
+
+    def _misnamed(self) -> list[str]:
+        """Models that an engine which answers any name would answer with another model than the file says."""
+        routes = self._registry.table.routes.values()
+        firsts = [(route.name, route.targets[0]) for route in routes if route.kind == "model"]
+        listed = {
+            name: (target, {each for replica in target.backend.replicas for each in replica.models})
+            for name, target in firsts
+            if target.backend.dialect.answers_any_name
+        }
+        return [
+            f"model {name}: backend {target.backend.name} serves {', '.join(sorted(known))}, not {target.upstream}"
+            for name, (target, known) in listed.items()
+            if known and target.upstream not in known
+        ]
 
     def _assistants(self) -> list[str]:
         """Assistants that cannot answer: the document process says of each whether its knowledge is there."""

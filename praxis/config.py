@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from praxis.errors import ConfigError, Problem
 from praxis.yaml_lines import LinedYaml
@@ -106,7 +106,22 @@ class Backend(Section):
     queue: Queue = Queue()
     affinity: Literal["session", "prefix", "none"] = "session"
     stalled_after: Seconds = 20
+    structured_outputs: bool = False
     launch: Launch | None = None
+
+    @model_validator(mode="after")
+    def _only_lightllm_varies(self) -> Backend:
+        if self.structured_outputs and self.kind != "lightllm":
+            raise ValueError(
+                f"`structured_outputs` is for `kind: lightllm`; with `kind: {self.kind}` leave it out"
+            )
+        return self
+
+    @property
+    def constrained(self) -> bool:
+        """Whether this LightLLM was started so that it heeds `response_format`."""
+        mode = self.launch.flags.get("output_constraint_mode") if self.launch else None
+        return self.kind == "lightllm" and (self.structured_outputs or mode in ("xgrammar", "outlines"))
 
     def api_key(self) -> str | None:
         return read_secret(self.api_key_env) if self.api_key_env else None
@@ -126,6 +141,23 @@ class Timeouts(Section):
         return self.first_event if "first_event" in self.model_fields_set else None
 
 
+class Thinking(Section):
+    """Where a model's thinking is given: the field's name, and whether `<think>…</think>` is lifted into it.
+
+    `opened` says that the chat template opens the block itself, so that a reply begins inside it; unset waits and sees.
+    """
+
+    field: Literal["reasoning", "reasoning_content", "both"] = "reasoning"
+    lift: bool = False
+    opened: bool | None = None
+
+    @model_validator(mode="after")
+    def _opened_needs_lift(self) -> Thinking:
+        if self.opened is not None and not self.lift:
+            raise ValueError("`opened` says how `lift` begins; add `lift: true` or leave `opened` out")
+        return self
+
+
 class Model(Section):
     backend: str
     upstream: str
@@ -133,6 +165,7 @@ class Model(Section):
     defaults: dict[str, Any] = {}
     fallback: list[str] = []
     timeouts: Timeouts = Timeouts()
+    thinking: Thinking | None = None
 
 
 class Adapter(Section):
@@ -286,6 +319,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "backends.*.queue": Queue,
     "models.*": Model,
     "models.*.timeouts": Timeouts,
+    "models.*.thinking": Thinking,
     "adapters.*": Adapter,
     "rag": Rag,
     "rag.embedding": Embedding,

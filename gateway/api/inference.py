@@ -19,7 +19,7 @@ from gateway.proxy.record import Observer, Record
 from gateway.proxy.sink import Running, Sink, send_error
 from gateway.proxy.sweep import Sweep
 from gateway.readiness import Readiness
-from gateway.routing.table import Route, Table
+from gateway.routing.table import Route, Table, Target
 from praxis.errors import InternalError, InvalidRequest, Overloaded, PraxisError
 from praxis.keys import Principal
 
@@ -125,8 +125,9 @@ class Inference:
             target = self.documents.target(call.model, route.base or route.name)
             return Plan(path, call, (target,), self.documents.headers(principal))
         targets = route.targets
-        for target in targets:
-            target.backend.dialect.check(call)
+        targets[0].backend.dialect.check(path, call)
+        if len(targets) > 1:
+            targets = (targets[0], *(each for each in targets[1:] if _takes(each, path, call)))
         return Plan(path, call, targets)
 
     def _grounded(self, path: str, call: Call, route: Route) -> bool:
@@ -143,6 +144,15 @@ class Inference:
                 f"`{call.model}` is an assistant; use it with /v1/chat/completions.", param="model"
             )
         return route.kind == "assistant" or (chat and call.file_search)
+
+
+def _takes(fallback: Target, path: str, call: Call) -> bool:
+    """Whether a fallback could answer what is asked: one that cannot is passed over, not the client's affair."""
+    try:
+        fallback.backend.dialect.check(path, call)
+    except InvalidRequest:
+        return False
+    return True
 
 
 class Admission:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
 
 from gateway.backends.load import Load
 from gateway.proxy.call import Call
+from gateway.proxy.edit import Editor
 from praxis.errors import (
     InvalidRequest,
     NotFound,
@@ -19,9 +21,19 @@ from praxis.errors import (
     UpstreamTimeout,
 )
 
+GUIDED = ("guided_json", "guided_regex", "guided_choice", "guided_grammar")
+"""Fields of vLLM's past, which neither engine heeds any more."""
+
+MAX_NAMES = 16
+"""Ignored fields that a reply names: what is written there came from the client."""
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_TOO_LONG = ("context length", "maximum model length", "max_req_total_len", "input prompt token len")
+_BAD_REQUEST = (*_TOO_LONG, "is empty", "unrecognized image", "unrecognized audio")
+
 
 class Dialect:
-    """An engine's way of speaking OpenAI's protocol. Stateless; subclasses differ where their engine does."""
+    """An engine's way of speaking OpenAI's protocol. Subclasses differ where their engine does."""
 
     kind: str
     health_path = "/health"
@@ -31,12 +43,33 @@ class Dialect:
     counts_unasked = False
     """Whether the engine sends usage without being asked, so that asking for it would be a needless edit."""
 
-    def check(self, call: Call) -> None:
+    editor: Editor | None = None
+    """Makes the edit that this engine's replies need besides their model's name replaced."""
+    answers_any_name = False
+    """Whether the engine answers whatever `model` it is asked for, so that only its list tells what it serves."""
+
+    def check(self, path: str, call: Call) -> None:
         """Raise InvalidRequest for what this engine would silently ignore to the client's harm."""
 
     def load(self, text: str) -> Load | None:
         """What the answer of `load_path` says."""
         return None
+
+    def ignored(self, path: str, call: Call) -> list[str]:
+        """The fields that this engine does not heed, harmlessly: the reply names them."""
+        return []
+
+    def notes(self, path: str, call: Call) -> list[tuple[bytes, bytes]]:
+        """The headers that a good reply carries besides its own."""
+        if not (ignored := self.ignored(path, call)):
+            return []
+        names = [name for name in ignored if _NAME.fullmatch(name)][:MAX_NAMES]
+        return [(b"x-praxis-ignored", ", ".join(names).encode())] if names else []
+
+    def status_of(self, error: Any) -> int:
+        """The HTTP status that an error event stands for; engines put it into `code`."""
+        code = error.get("code") if isinstance(error, dict) else None
+        return code if isinstance(code, int) and 400 <= code < 600 else 502
 
     def error(self, status: int, body: bytes, retry_after: str | None, backend: str) -> PraxisError:
         """The gateway's error for an answer of the engine that is not a success."""
@@ -48,6 +81,10 @@ class Dialect:
                 f"Backend `{backend}` refused the gateway's own key (status {status}); "
                 "the operator should check its `api_key_env` in models.yaml."
             )
+        if status == 402:
+            return UpstreamError(
+                f"Backend `{backend}` wants payment (status 402); the operator should see to its account."
+            )
         if status < 400:
             return UpstreamError(
                 f"Backend `{backend}` answered with status {status}, which is no answer to a call."
@@ -57,7 +94,7 @@ class Dialect:
         if status == 413:
             return TooLarge(message, param=param)
         if status == 429:
-            return RateLimited(message, retry_after=wait if wait is not None else 1)
+            return RateLimited(message, code=code, retry_after=wait if wait is not None else 1)
         if status == 503:
             return Overloaded(message, retry_after=wait if wait is not None else 2)
         if status in (408, 504):
@@ -94,7 +131,7 @@ def read_error(body: bytes) -> tuple[str, str | None, str | None]:
     param, code = error.get("param"), error.get("code")
     return (
         message if isinstance(message, str) else "",
-        param if isinstance(param, str) else None,
+        param.removeprefix("body.") if isinstance(param, str) else None,
         code if isinstance(code, str) else None,
     )
 
@@ -109,14 +146,15 @@ def _validation(first: Any) -> tuple[str, str | None, str | None]:
     return (f"`{field}`: {text}." if field else f"{text}."), field, None
 
 
+def describes_bad_request(message: str) -> bool:
+    """Whether the lower-case text of an error that came without a status blames the request."""
+    return any(words in message for words in _BAD_REQUEST)
+
+
 def context_length(error: InvalidRequest) -> InvalidRequest:
     """Mark an over-long prompt the way that LangChain recognises it: by the code and in the text too."""
     text = error.message.lower()
-    if (
-        "context length" not in text
-        and "max_req_total_len" not in text
-        and "maximum model length" not in text
-    ):
+    if not any(words in text for words in _TOO_LONG):
         return error
     return InvalidRequest(
         f"{error.message} (context_length_exceeded)", param=error.param, code="context_length_exceeded"

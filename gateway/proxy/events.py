@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from gateway.proxy.edit import Edit
 from praxis.errors import UpstreamError
 
 MAX_EVENT = 8 * 1024 * 1024
@@ -25,9 +25,6 @@ _BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _PROMPT = re.compile(rb'"prompt_tokens"\s*:\s*(\d+)')
 _COMPLETION = re.compile(rb'"completion_tokens"\s*:\s*(\d+)')
-
-Edit = Callable[[bytes], bytes]
-"""Changes one whole event; it may return nothing, to hold the event back."""
 
 
 def tokens(payload: bytes) -> tuple[int, int] | None:
@@ -142,7 +139,7 @@ class EventStream:
         self.started = True
         if b"[DONE]" in event and _data(event).strip().startswith(b"[DONE]"):
             self.done = True
-            return event
+            return event if self.edit is None else self.edit.flush() + event
         if b'"error"' in event and self._is_error(event):
             return b""
         if b'"usage"' in event:

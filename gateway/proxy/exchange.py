@@ -19,6 +19,7 @@ import orjson
 
 from gateway.proxy.call import Call
 from gateway.proxy.connection import Connection, Headers
+from gateway.proxy.edit import HOLD, Edit
 from gateway.proxy.events import EventStream, rename, tokens
 from gateway.proxy.record import Observer, Record
 from gateway.proxy.sink import Sink, send_error
@@ -26,9 +27,6 @@ from gateway.proxy.sweep import Sweep
 from gateway.routing.replica import Lease, Replica
 from gateway.routing.table import Target
 from praxis.errors import InternalError, Overloaded, PraxisError, UpstreamError, UpstreamTimeout
-
-HOLD = 1024 * 1024
-"""Bytes of a plain reply that are held until it is whole, so that a cut one becomes a clean error."""
 
 MAX_ERROR = 64 * 1024
 MAX_ATTEMPTS = 3
@@ -62,6 +60,7 @@ class Exchange:
         "_connecting",
         "_connection",
         "_deadline",
+        "_edit",
         "_events",
         "_fresh",
         "_headers",
@@ -111,6 +110,7 @@ class Exchange:
         self._held: list[bytes] = []
         self._size = 0
         self._events: EventStream | None = None
+        self._edit: Edit | None = None
         self._last_error: PraxisError | None = None
 
     # What the sink's owner calls
@@ -251,9 +251,11 @@ class Exchange:
     def on_head(self, status: int, headers: Headers) -> None:
         self._status = status
         self._headers = headers
+        editor = self._target.editor
+        self._edit = None if editor is None else editor(self._plan.path, self._plan.call)
         if status == 200 and _header(headers, b"content-type").startswith(b"text/event-stream"):
             names = rename(self._target.upstream, self._plan.call.model)
-            self._events = EventStream(names, keep_usage=self._plan.call.include_usage)
+            self._events = EventStream(names, self._plan.call.include_usage, self._edit)
 
     def on_data(self, chunk: bytes) -> None:
         phase = self._phase
@@ -277,7 +279,7 @@ class Exchange:
             return
         if events.started and self._phase is Phase.WAITING:
             if events.error is not None and not passed:
-                self._refused(_status_of(events.error), orjson.dumps({"error": events.error}))
+                self._refused(self._status_of(events.error), orjson.dumps({"error": events.error}))
                 return
             self._begin([(b"content-type", b"text/event-stream; charset=utf-8"), *_UNBUFFERED])
         if events.usage is not None:
@@ -291,7 +293,7 @@ class Exchange:
         if passed and self._phase is Phase.STREAMING:
             self._sink.data(passed)
         if events.error is not None:
-            self._fail(self._error(_status_of(events.error), orjson.dumps({"error": events.error})))
+            self._fail(self._error(self._status_of(events.error), orjson.dumps({"error": events.error})))
 
     def _hold(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -300,7 +302,7 @@ class Exchange:
                 self._held.append(chunk)
             return
         self._held.append(chunk)
-        if self._size > HOLD:
+        if self._size > (HOLD if self._edit is None else self._edit.most):
             kept = [(b"content-type", _header(self._headers, b"content-type") or b"application/json")]
             self._begin(kept)
             self._sink.data(self._renamed(b"".join(self._held)))
@@ -335,6 +337,8 @@ class Exchange:
         if used := tokens(body):
             self._record.prompt_tokens, self._record.completion_tokens = used
         body = self._renamed(body)
+        if self._edit is not None:
+            body = self._edit.whole(body)
         content_type = _header(self._headers, b"content-type") or b"application/json"
         self._begin([(b"content-type", content_type), (b"content-length", b"%d" % len(body))])
         self._complete(body)
@@ -371,6 +375,7 @@ class Exchange:
         record.first_event = now
         headers.append((b"x-request-id", record.request_id.encode()))
         headers += target.names
+        headers += target.backend.dialect.notes(self._plan.path, self._plan.call)
         self._sink.start(200, headers)
 
     def _complete(self, last: bytes = b"") -> None:
@@ -398,6 +403,10 @@ class Exchange:
         return backend.dialect.error(
             status, body, _header(self._headers, b"retry-after").decode("latin-1") or None, backend.name
         )
+
+    def _status_of(self, error: Any) -> int:
+        """The HTTP status that an error event stands for."""
+        return self._target.backend.dialect.status_of(error)
 
     def _fault(self, error: PraxisError) -> None:
         """The replica broke or fell silent."""
@@ -496,9 +505,3 @@ def _header(headers: Headers, name: bytes) -> bytes:
         if key == name:
             return value
     return b""
-
-
-def _status_of(error: Any) -> int:
-    """The HTTP status that an error event stands for; engines put it into `code`."""
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) and 400 <= code < 600 else 502

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from gateway.backends import dialect
 from gateway.place import Place
 from gateway.proxy.connection import Headers
+from gateway.proxy.edit import Editor
+from gateway.proxy.thinking import editor
 from gateway.routing.backend import Backend
 from gateway.routing.budget import Budget
 from gateway.routing.queue import Queue
@@ -31,6 +33,8 @@ class Target:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     timeouts: Timeouts = field(default_factory=Timeouts)
     adapter: bool = False
+    editor: Editor | None = None
+    """Makes the edit of a reply, where this model's replies need one."""
     names: Headers = field(init=False)
     first_byte: float | None = field(init=False)
 
@@ -147,7 +151,7 @@ class Registry:
             replicas.append(replica)
         return Backend(
             name,
-            dialect(section.kind),
+            dialect(section.kind, constrained=section.constrained),
             replicas,
             section.api_key(),
             section.affinity,
@@ -161,7 +165,15 @@ class Registry:
 def _routes(config: Config, adapters: list[LiveAdapter], backends: Mapping[str, Backend]) -> dict[str, Route]:
     def target(name: str) -> Target:
         model = config.models[name]
-        return Target(name, backends[model.backend], model.upstream, model.defaults, model.timeouts)
+        backend = backends[model.backend]
+        return Target(
+            name,
+            backend,
+            model.upstream,
+            model.defaults,
+            model.timeouts,
+            editor=editor(model.thinking, model.defaults, backend.dialect.editor),
+        )
 
     routes: dict[str, Route] = {}
     for name, model in config.models.items():
@@ -173,9 +185,7 @@ def _routes(config: Config, adapters: list[LiveAdapter], backends: Mapping[str, 
     for adapter in adapters:
         if adapter.base in config.models and adapter.name not in routes:
             base = target(adapter.base)
-            live = Target(
-                adapter.name, base.backend, adapter.upstream, base.defaults, base.timeouts, adapter=True
-            )
+            live = replace(base, model=adapter.name, upstream=adapter.upstream, adapter=True)
             routes[adapter.name] = Route(adapter.name, "adapter", (live,), base=adapter.base)
     for name, assistant in config.assistants.items():
         routes[name] = Route(name, "assistant", base=assistant.model)

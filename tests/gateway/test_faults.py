@@ -179,14 +179,29 @@ def test_the_engine_s_404_for_the_configured_model_is_the_operator_s_affair(
     assert "upstream" in reply.error["message"]
 
 
-def test_a_busy_engine_s_429_reaches_the_client_with_its_retry_after(
-    gateway: Serve, lightllm: LightLLM, stream: bool
+@pytest.mark.parametrize(
+    ("kind", "says", "gets", "error"),
+    [
+        ("vllm", 503, 503, "overloaded_error"),
+        ("vllm", 429, 429, "rate_limit_error"),
+        ("lightllm", 429, 503, "overloaded_error"),
+    ],
+)
+def test_a_busy_engine_s_refusal_reaches_the_client_with_its_retry_after(
+    gateway: Serve,
+    engine: VLLM,
+    lightllm: LightLLM,
+    stream: bool,
+    kind: str,
+    says: int,
+    gets: int,
+    error: str,
 ) -> None:
-    lightllm.script.always(faults.status(429, "Server is busy.", retry_after=7))
-    reply = ask(gateway(house(lightllm, kind="lightllm")), stream=stream)
-    assert reply.status == 429
+    engine.script.always(faults.status(says, "Server is busy.", retry_after=7))
+    reply = ask(gateway(house(engine if kind == "vllm" else lightllm, kind=kind)), stream=stream)
+    assert reply.status == gets
     assert reply.error is not None
-    assert reply.error["type"] == "rate_limit_error"
+    assert reply.error["type"] == error
     assert reply.headers["retry-after"] == "7"
 
 

@@ -76,6 +76,26 @@ MISTAKES: dict[str, tuple[str, str, list[str]]] = {
         ["line 5", "backends.local.api_key", "api_key_env"],
     ),
     "negative": ("idle: 30", "idle: -1", ["line 11", "models.law.timeouts.idle", "greater than 0"]),
+    "thinking-field": (
+        "    aliases: [default]",
+        "    aliases: [default]\n    thinking: {field: thoughts}",
+        ["line 11", "models.law.thinking.field", "reasoning_content"],
+    ),
+    "thinking-key": (
+        "    aliases: [default]",
+        "    aliases: [default]\n    thinking: {lfit: true}",
+        ["line 11", "models.law.thinking.lfit", "did you mean `lift`"],
+    ),
+    "opened-without-lift": (
+        "    aliases: [default]",
+        "    aliases: [default]\n    thinking: {opened: true}",
+        ["line 11", "models.law.thinking", "add `lift: true`"],
+    ),
+    "structured-outputs-of-vllm": (
+        "    kind: vllm",
+        "    kind: vllm\n    structured_outputs: true",
+        ["backends.local", "`structured_outputs`", "lightllm"],
+    ),
     "not-a-number": ("idle: 30", "idle: soon", ["line 11", "models.law.timeouts.idle", "number"]),
     "missing": ("    upstream: qwen\n", "", ["models.law.upstream", "add `upstream"]),
     "twice": (
