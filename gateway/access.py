@@ -8,6 +8,7 @@ import hmac
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import unquote
 
@@ -21,6 +22,14 @@ logger = logging.getLogger("praxis.gateway.access")
 REFRESH_SECONDS = 1.0
 
 INTERNAL = "rag"
+
+
+@lru_cache(maxsize=4096)
+def _digest(authorization: bytes) -> str:
+    """The hash of the key in `Bearer …`. A client sends the same one with every request."""
+    return sha256(authorization[7:]).hexdigest()
+
+
 """The name of the document process's own principal."""
 
 
@@ -68,7 +77,7 @@ class Access:
                 given = value
         if given[:7] != b"Bearer ":
             return None
-        found = self._live.get(sha256(given[7:]).hexdigest())
+        found = self._live.get(_digest(given))
         if found is not None and found.expires_at is not None and found.expires_at <= time.time():
             return None
         return found

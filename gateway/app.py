@@ -23,7 +23,7 @@ from gateway.adapters.reconcile import Adapters
 from gateway.agreement import Agreement, Announcements
 from gateway.api import admin, documents, health, models
 from gateway.api import keys as keys_api
-from gateway.api.inference import PATHS, Inference, request_id
+from gateway.api.inference import PATHS, Inference, RequestIds
 from gateway.documents import Documents
 from gateway.exposure import must_be_safe
 from gateway.metrics import Metrics
@@ -86,7 +86,14 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     agreement = Agreement(Announcements(engine), configuration, adapters, probes)
     siblings = Siblings(place, metrics.render)
     inference = Inference(
-        loop, access, lambda: registry.table, document_process, readiness, sweep, Observers((metrics,))
+        loop=loop,
+        access=access,
+        table=lambda: registry.table,
+        documents=document_process,
+        readiness=readiness,
+        sweep=sweep,
+        observer=Observers((metrics,)),
+        ids=RequestIds(),
     )
 
     async def follow() -> None:
@@ -150,7 +157,7 @@ def _dispatch(inference: Inference, surface: FastAPI) -> Application:
         elif scope["method"] == "POST" and scope["path"] in PATHS:
             await inference(scope, receive, send)
         else:
-            identity = request_id(scope["headers"]).encode()
+            identity = inference.ids.of(scope["headers"]).encode()
 
             async def marked(message: Message) -> None:
                 if message["type"] == "http.response.start":
@@ -163,10 +170,11 @@ def _dispatch(inference: Inference, surface: FastAPI) -> Application:
 
 
 async def _keep(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a background loop for good."""
+    """Run a background loop until it ends of itself, which most do not."""
     while True:
         try:
             await loop()
+            return
         except Exception:  # the edge of a background task: one bad round must not end probing or reloading
             logger.exception("background loop failed; it goes on")
             await asyncio.sleep(1)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import itertools
 import re
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,19 +30,25 @@ _CLEAN_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def request_id(headers: Headers) -> str:
-    """The client's own id where it is short and clean, else a new one."""
-    given = next((value for name, value in headers if name == b"x-request-id"), b"")
-    return _clean(given) or _new_id()
+class RequestIds:
+    """Ids of requests: the client's own where it is short and clean, else one that differs from all others."""
 
+    def __init__(self) -> None:
+        self._process = secrets.token_hex(8)
+        self._numbers = itertools.count()
 
-def _clean(given: bytes) -> str:
-    return str(given, "ascii") if _CLEAN_ID.fullmatch(given) else ""
+    def of(self, headers: Headers) -> str:
+        for name, value in headers:
+            if name == b"x-request-id":
+                return self.clean(value) or self.new()
+        return self.new()
 
+    def clean(self, given: bytes) -> str:
+        return str(given, "ascii") if _CLEAN_ID.fullmatch(given) else ""
 
-def _new_id() -> str:
-    # It has to differ from all others; it is no secret.
-    return f"req_{random.getrandbits(96):024x}"
+    def new(self) -> str:
+        """A new one. It is no secret."""
+        return f"req_{self._process}{next(self._numbers):08x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,7 @@ class Inference:
     readiness: Readiness
     sweep: Sweep
     observer: Observer
+    ids: RequestIds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application of the hot paths."""
@@ -108,10 +116,10 @@ class Inference:
         identity = traceparent = ""
         for name, value in headers:
             if name == b"x-request-id":
-                identity = _clean(value)
+                identity = self.ids.clean(value)
             elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
                 traceparent = str(value, "ascii")
-        record = Record(identity or _new_id(), path, time.time(), self.loop.time())
+        record = Record(identity or self.ids.new(), path, time.time(), self.loop.time())
         record.traceparent = traceparent
         return record
 

@@ -24,6 +24,8 @@ MAX_EVENT = 8 * 1024 * 1024
 _BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _PROMPT = re.compile(rb'"prompt_tokens"\s*:\s*(\d+)')
+# As engines usually write it: one search in place of two.
+_TOKENS = re.compile(rb'"prompt_tokens": ?(\d+),(?: ?"total_tokens": ?\d+,)? ?"completion_tokens": ?(\d+)')
 _COMPLETION = re.compile(rb'"completion_tokens"\s*:\s*(\d+)')
 
 
@@ -31,6 +33,8 @@ def tokens(payload: bytes) -> tuple[int, int] | None:
     """The prompt and completion tokens that an engine's `usage` counts, or None where it gives none."""
     # Usage stands at a reply's end, and there is no need to look through all of a long answer for it.
     start = max(payload.rfind(b'"usage"'), 0)
+    if (plain := _TOKENS.search(payload, start)) is not None:
+        return int(plain[1]), int(plain[2])
     prompt, completion = _PROMPT.search(payload, start), _COMPLETION.search(payload, start)
     if prompt is None:
         return None
