@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--worker", type=Place.parse, help=argparse.SUPPRESS)
     parser.add_argument("--listener", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    log.setup("gateway" if given.worker is None else f"gateway-{given.worker.index}")
+    log.setup("gateway" if given.worker is None else given.worker.process)
     with exit_codes():
         if given.worker is not None:
             _one_of_several(given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,9 +30,10 @@ from gateway.exposure import must_be_safe
 from gateway.metrics import Metrics
 from gateway.place import Place
 from gateway.proxy.asgi import Message, Receive, Scope, Send
-from gateway.proxy.record import Observers
+from gateway.proxy.record import Observers, Record
 from gateway.proxy.sweep import Sweep
 from gateway.readiness import Readiness
+from gateway.request_log import RequestLog
 from gateway.routing.probes import Probes
 from gateway.routing.table import Registry
 from gateway.siblings import Siblings
@@ -80,6 +82,7 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     access = Access(keys, required=current.server.auth == "keys", rag_secret=document_process.secret)
     metrics = Metrics(lambda: registry.table)
     sweep = Sweep(loop, registry.tick)
+    request_log = RequestLog(loop, "gateway" if place is None else place.process, sys.stderr.fileno())
     adapters = Adapters(registry, DesiredAdapters(engine), Engines(client), lambda: configuration.current)
     readiness = Readiness(configuration, registry, document_process)
     probes = Probes(registry, client, adapters.learned)
@@ -92,7 +95,7 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         documents=document_process,
         readiness=readiness,
         sweep=sweep,
-        observer=Observers((metrics,)),
+        observer=Observers((metrics, request_log)),
         ids=RequestIds(),
     )
 
@@ -117,6 +120,7 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.callback(request_log.close)
             stack.push_async_callback(client.aclose)
             stack.callback(engine.dispose)
             await access.refresh()
@@ -140,7 +144,7 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     for path in PATHS:
         # `_dispatch` takes every POST before it comes here; this answers the other methods with 405.
         surface.router.routes.append(Route(path, inference, methods=["POST"]))
-    application = _dispatch(inference, surface)
+    application = _dispatch(inference, surface, request_log)
     if origins := current.server.cors_origins:
         application = CORSMiddleware(
             application, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
@@ -148,8 +152,9 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     return Gateway(application, inference, configuration, readiness, sweep)
 
 
-def _dispatch(inference: Inference, surface: FastAPI) -> Application:
-    """Hot paths straight to `inference`, everything else to FastAPI's `surface`, marked with the request's id."""
+def _dispatch(inference: Inference, surface: FastAPI, request_log: RequestLog) -> Application:
+    """Hot paths straight to `inference`, everything else to FastAPI's `surface`, marked with the request's id and
+    logged."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -157,16 +162,31 @@ def _dispatch(inference: Inference, surface: FastAPI) -> Application:
         elif scope["method"] == "POST" and scope["path"] in PATHS:
             await inference(scope, receive, send)
         else:
-            identity = inference.ids.of(scope["headers"]).encode()
+            record = inference.record(scope["path"], scope["headers"])
+            identity = record.request_id.encode()
 
             async def marked(message: Message) -> None:
                 if message["type"] == "http.response.start":
+                    record.outcome = str(message["status"])
                     message["headers"] = [*message.get("headers", []), (b"x-request-id", identity)]
                 await send(message)
 
-            await surface(scope, receive, marked)
+            try:
+                await surface(scope, receive, marked)
+            finally:
+                if scope["path"] not in health.PATHS:
+                    _log(record, scope, request_log)
 
     return application
+
+
+def _log(record: Record, scope: Scope, request_log: RequestLog) -> None:
+    """Log a request that FastAPI answered: the route that it took, as the path holds what its client made up."""
+    record.path = getattr(scope.get("route"), "path", "")
+    record.principal = scope.get("principal")
+    record.outcome = record.outcome or "cancelled"
+    record.ended = time.monotonic()
+    request_log.ended(record, scope["method"])
 
 
 async def _keep(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:

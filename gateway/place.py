@@ -14,6 +14,11 @@ class Place:
     count: int
     folder: Path
 
+    @property
+    def process(self) -> str:
+        """What its logs call it."""
+        return f"gateway-{self.index}"
+
     @classmethod
     def parse(cls, text: str) -> Place:
         """Read what `str` wrote."""

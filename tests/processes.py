@@ -67,11 +67,16 @@ def praxis(*arguments: str, cwd: Path, **extra: str) -> "subprocess.CompletedPro
 class Gateway:
     """`python -m gateway` on a free port with its own folder, one admin key and one user key. Alive inside `with`.
 
-    `more` are further arguments of its command line.
+    `more` are further arguments of its command line, `variables` of its environment; `stderr` is where its log goes in
+    place of the file `log`.
     """
 
-    def __init__(self, folder: Path, config: str, *more: str) -> None:
+    def __init__(
+        self, folder: Path, config: str, *more: str, stderr: int | None = None, **variables: str
+    ) -> None:
         self.folder = folder
+        self.stderr = stderr
+        self.environment = variables
         self.more = more
         self.file = folder / "models.yaml"
         self.log = folder / "gateway.log"
@@ -105,7 +110,11 @@ class Gateway:
         ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, cwd=self.folder, env=environment(), stdout=log, stderr=log
+                command,
+                cwd=self.folder,
+                env=environment(**self.environment),
+                stdout=log,
+                stderr=log if self.stderr is None else self.stderr,
             )
         try:
             eventually(self._alive, "the gateway answers /healthz", within=60)

@@ -9,6 +9,8 @@ from fastapi.responses import JSONResponse
 
 from gateway.readiness import Readiness
 
+PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+
 
 def routes(readiness: Readiness, metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:
     """The router."""

@@ -13,7 +13,9 @@ from praxis.keys import Principal
 
 async def _asker(request: Request) -> Principal:
     access: Access = request.app.state.access
-    return await access.principal(request.headers.raw)
+    principal = await access.principal(request.headers.raw)
+    request.scope["principal"] = principal  # for the request log
+    return principal
 
 
 async def _operator(principal: Annotated[Principal, Depends(_asker)]) -> Principal:

@@ -37,12 +37,6 @@ class RequestIds:
         self._process = secrets.token_hex(8)
         self._numbers = itertools.count()
 
-    def of(self, headers: Headers) -> str:
-        for name, value in headers:
-            if name == b"x-request-id":
-                return self.clean(value) or self.new()
-        return self.new()
-
     def clean(self, given: bytes) -> str:
         return str(given, "ascii") if _CLEAN_ID.fullmatch(given) else ""
 
@@ -107,7 +101,7 @@ class Inference:
 
     def refuse(self, error: PraxisError, record: Record, sink: Sink) -> None:
         """Answer with `error` a request that no engine will see."""
-        record.outcome, record.error, record.ended = str(error.status), error.type, self.loop.time()
+        record.outcome, record.error, record.ended = str(error.status), error.type, time.monotonic()
         send_error(sink, error, record.request_id)
         self.observer.ended(record)
 
@@ -119,7 +113,7 @@ class Inference:
                 identity = self.ids.clean(value)
             elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
                 traceparent = str(value, "ascii")
-        record = Record(identity or self.ids.new(), path, time.time(), self.loop.time())
+        record = Record(identity or self.ids.new(), path, time.time(), time.monotonic())
         record.traceparent = traceparent
         return record
 
@@ -182,7 +176,7 @@ class Admission:
         elif not self._over:
             self._over = True
             self._task.cancel()
-            self._record.outcome, self._record.ended = "cancelled", self._inference.loop.time()
+            self._record.outcome, self._record.ended = "cancelled", time.monotonic()
             self._inference.observer.ended(self._record)
 
     def pause(self) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -227,7 +228,7 @@ class Exchange:
         self._connection = connection
         self._sends += 1
         if not record.sent:
-            record.sent = now
+            record.sent = monotonic()
         replica = self._lease.replica
         record.replica = replica.url
         connection.send(self._head(replica, len(body)), body, self)
@@ -372,7 +373,7 @@ class Exchange:
         record, target = self._record, self._target
         self._phase = Phase.STREAMING
         self._deadline = now + target.timeouts.idle
-        record.first_event = now
+        record.first_event = monotonic()
         headers.append((b"x-request-id", record.request_id.encode()))
         headers += target.names
         headers += target.backend.dialect.notes(self._plan.path, self._plan.call)
@@ -462,7 +463,7 @@ class Exchange:
         self._drop()
         self._sweep.discard(self)
         record, target = self._record, self._target
-        record.ended = self._loop.time()
+        record.ended = monotonic()
         record.served_by, record.backend, record.attempts = target.model, target.backend.name, self._attempts
         self._observer.ended(record)
 

@@ -11,7 +11,8 @@ from praxis.keys import Principal
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """One request from its arrival to its end. Instants are the event loop's, in seconds; 0 means that it never came.
+    """One request from its arrival to its end. Instants are of `time.monotonic`, in seconds; 0 means that it never came.
+    uvloop's own clock, though the same, is read once a turn, in milliseconds: too coarse for what a gateway takes.
 
     `model` is the public name asked for once it is known to exist, so that labels made of it stay bounded;
     `served_by` the name in models.yaml that answered. `outcome` is the reply's status, `broken` for a reply cut
