@@ -9,12 +9,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from operator import add
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.proxy.record import Record
+from gateway.proxy.record import GAPS, Record
 from gateway.routing.table import Table
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -36,6 +37,12 @@ class _Histogram:
         counts[bisect_left(self._bounds, seconds)] += 1
         self._sums[label] += seconds
 
+    def add(self, label: str, more: list[int], seconds: float) -> None:
+        """Add what was counted elsewhere by the same bounds."""
+        counts = self._counts.get(label)
+        self._counts[label] = more if counts is None else list(map(add, counts, more))
+        self._sums[label] += seconds
+
     def family(self, name: str, text: str, label: str) -> HistogramMetricFamily:
         family = HistogramMetricFamily(name, text, labels=[label])
         for value, counts in self._counts.items():
@@ -53,12 +60,14 @@ class Metrics(Collector):
     def __init__(self, table: Callable[[], Table]) -> None:
         self._table = table
         self._requests: dict[tuple[str, str, str], int] = defaultdict(int)
-        self._errors: dict[str, int] = defaultdict(int)
+        self._errors: dict[tuple[str, str], int] = defaultdict(int)
         self._retries: dict[str, int] = defaultdict(int)
         self._tokens: dict[tuple[str, str], int] = defaultdict(int)
         self._first = _Histogram(_SECONDS)
         self._seconds = _Histogram(_SECONDS)
         self._overhead = _Histogram(_OVERHEAD)
+        self._gaps = _Histogram(GAPS)
+        self._largest = _Histogram(GAPS)
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -67,13 +76,17 @@ class Metrics(Collector):
         model = record.model
         self._requests[model, record.served_by, record.outcome] += 1
         if record.error:
-            self._errors[record.error] += 1
+            self._errors[record.error, record.backend] += 1
         if record.attempts > 1:
             self._retries[record.backend] += record.attempts - 1
         if record.first_event:
             self._first.observe(model, record.first_event - record.began)
+        if record.gaps:
+            self._gaps.add(model, record.gaps, record.gap_seconds)
+            self._largest.observe(model, record.largest_gap)
+        if record.sent:
             self._overhead.observe(model, record.sent - record.began)
-        if record.prompt_tokens:
+        if record.prompt_tokens or record.completion_tokens:
             self._tokens[model, "prompt"] += record.prompt_tokens
             self._tokens[model, "completion"] += record.completion_tokens
         self._seconds.observe(model, record.ended - record.began)
@@ -90,9 +103,9 @@ class Metrics(Collector):
         )
         for names, count in self._requests.items():
             requests.add_metric(names, count)
-        errors = CounterMetricFamily("praxis_errors", "Errors told to clients, by type.", labels=["type"])
+        errors = CounterMetricFamily("praxis_errors", "Errors told to clients.", labels=["type", "backend"])
         for kind, count in self._errors.items():
-            errors.add_metric([kind], count)
+            errors.add_metric(kind, count)
         retries = CounterMetricFamily(
             "praxis_retries", "Attempts beyond a request's first.", labels=["backend"]
         )
@@ -105,6 +118,8 @@ class Metrics(Collector):
             tokens.add_metric(labels, count)
         yield from (requests, errors, retries, tokens)
         yield self._first.family("praxis_first_event_seconds", "Until the reply's first event.", "model")
+        yield self._gaps.family("praxis_gap_seconds", "Between two reads of a stream.", "model")
+        yield self._largest.family("praxis_largest_gap_seconds", "The largest gap of each stream.", "model")
         yield self._seconds.family("praxis_request_seconds", "Until the reply's end.", "model")
         yield self._overhead.family(
             "praxis_overhead_seconds", "From a request's arrival until an engine has it.", "model"

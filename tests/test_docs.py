@@ -64,6 +64,15 @@ def test_every_key_of_models_yaml_is_documented(documentation: str, key: str) ->
     assert re.search(named, documentation), f"write about models.yaml's `{key}` in docs/ or README.md"
 
 
+def test_every_metric_is_documented(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "reference" / "seeing.md").read_text(encoding="utf-8")
+    with Gateway(tmp_path, house("http://127.0.0.1:9"), "--workers", "2") as running:
+        told = httpx.get(f"{running.url}/metrics").text
+    families = {line.split()[2] for line in told.splitlines() if line.startswith("# TYPE ")}
+    assert "praxis_requests_total" in families
+    assert [each for each in sorted(families) if f"`{each}`" not in page] == [], "write about these metrics"
+
+
 def test_every_path_is_documented(documentation: str, tmp_path: Path) -> None:
     with Gateway(tmp_path, house("http://127.0.0.1:9")) as running:
         served = set(httpx.get(f"{running.url}/openapi.json").json()["paths"]) | PATHS

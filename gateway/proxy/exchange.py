@@ -141,6 +141,7 @@ class Exchange:
         if self._paused:
             self._paused = False
             self._deadline = self._loop.time() + self._target.timeouts.idle
+            self._record.last_event = monotonic()
             if self._connection is not None:
                 self._connection.resume()
 
@@ -262,15 +263,17 @@ class Exchange:
         phase = self._phase
         if phase is Phase.OVER or phase is Phase.DRAINING:
             return
+        if phase is Phase.STREAMING:
+            now = monotonic()
+            self._deadline = now + self._target.timeouts.idle
+            if self._events is not None:
+                self._record.read(now)
         if self._events is not None:
             self._on_events(self._events, chunk)
         elif phase is Phase.STREAMING:
             self._sink.data(chunk)
         else:
             self._hold(chunk)
-            return
-        if self._phase is Phase.STREAMING:
-            self._deadline = self._loop.time() + self._target.timeouts.idle
 
     def _on_events(self, events: EventStream, chunk: bytes) -> None:
         try:
@@ -374,6 +377,8 @@ class Exchange:
         self._phase = Phase.STREAMING
         self._deadline = now + target.timeouts.idle
         record.first_event = monotonic()
+        if self._events is not None:
+            record.streams()
         headers.append((b"x-request-id", record.request_id.encode()))
         headers += target.names
         headers += target.backend.dialect.notes(self._plan.path, self._plan.call)

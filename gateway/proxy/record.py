@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from praxis.keys import Principal
+
+GAPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""The upper bounds, in seconds, by which the gaps of a stream are counted."""
 
 
 @dataclass(slots=True, eq=False)
@@ -17,6 +21,8 @@ class Record:
     `model` is the public name asked for once it is known to exist, so that labels made of it stay bounded;
     `served_by` the name in models.yaml that answered. `outcome` is the reply's status, `broken` for a reply cut
     after its start, or `cancelled` when the client left. `error` is the house's error type, empty when all went well.
+    `gaps` counts the times between a stream's reads by `GAPS`, those beyond the last bound too; `gap_seconds` is their
+    sum. A client's own slowness is none of them.
     """
 
     request_id: str
@@ -32,12 +38,30 @@ class Record:
     attempts: int = 0
     sent: float = 0.0
     first_event: float = 0.0
+    last_event: float = 0.0
+    largest_gap: float = 0.0
+    gap_seconds: float = 0.0
+    gaps: list[int] = field(default_factory=list)
     ended: float = 0.0
     outcome: str = ""
     error: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     traceparent: str = ""
+
+    def streams(self) -> None:
+        """The reply is a stream: its gaps count from here."""
+        self.last_event = self.first_event
+        self.gaps = [0] * (len(GAPS) + 1)
+
+    def read(self, now: float) -> None:
+        """More of the stream came."""
+        gap = now - self.last_event
+        self.last_event = now
+        self.gap_seconds += gap
+        self.gaps[bisect_left(GAPS, gap)] += 1
+        if gap > self.largest_gap:
+            self.largest_gap = gap
 
 
 class Observer(Protocol):
