@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from fastapi import FastAPI
@@ -30,7 +31,7 @@ from gateway.exposure import must_be_safe
 from gateway.metrics import Metrics
 from gateway.place import Place
 from gateway.proxy.asgi import Message, Receive, Scope, Send
-from gateway.proxy.record import Observers, Record
+from gateway.proxy.record import Observer, Observers, Record
 from gateway.proxy.sweep import Sweep
 from gateway.readiness import Readiness
 from gateway.request_log import RequestLog
@@ -42,6 +43,9 @@ from praxis.configuration import Configuration
 from praxis.keys import Keys
 from praxis.state import connect
 from praxis.usage import Usage
+
+if TYPE_CHECKING:
+    from gateway.traces import Traces
 
 logger = logging.getLogger("praxis.gateway")
 
@@ -82,7 +86,10 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     access = Access(keys, required=current.server.auth == "keys", rag_secret=document_process.secret)
     metrics = Metrics(lambda: registry.table)
     sweep = Sweep(loop, registry.tick)
-    request_log = RequestLog(loop, "gateway" if place is None else place.process, sys.stderr.fileno())
+    process = "gateway" if place is None else place.process
+    request_log = RequestLog(loop, process, sys.stderr.fileno())
+    traces = _traces(process)
+    observers: list[Observer] = [metrics, request_log, *([] if traces is None else [traces])]
     adapters = Adapters(registry, DesiredAdapters(engine), Engines(client), lambda: configuration.current)
     readiness = Readiness(configuration, registry, document_process)
     probes = Probes(registry, client, adapters.learned)
@@ -95,8 +102,9 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         documents=document_process,
         readiness=readiness,
         sweep=sweep,
-        observer=Observers((metrics, request_log)),
+        observer=Observers(observers),
         ids=RequestIds(),
+        tracing=traces,
     )
 
     async def follow() -> None:
@@ -121,6 +129,8 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(request_log.close)
+            if traces is not None:
+                stack.push_async_callback(traces.close)
             stack.push_async_callback(client.aclose)
             stack.callback(engine.dispose)
             await access.refresh()
@@ -150,6 +160,21 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
             application, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
         )
     return Gateway(application, inference, configuration, readiness, sweep)
+
+
+def _traces(process: str) -> Traces | None:
+    """The traces, where OpenTelemetry's standard variables say that there is somebody to take them."""
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    off = (
+        os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or os.environ.get("OTEL_TRACES_EXPORTER") == "none"
+    )
+    if off or not any(os.environ.get(each) for each in endpoints):
+        return None
+    # Importing it takes a seventh of a second and some megabytes.
+    from gateway.traces import Traces
+
+    return Traces(process)
 
 
 def _dispatch(inference: Inference, surface: FastAPI, request_log: RequestLog) -> Application:

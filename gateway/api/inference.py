@@ -16,7 +16,7 @@ from gateway.proxy.asgi import AsgiSink, ClientGone, Receive, Scope, Send, read_
 from gateway.proxy.call import Call, parse
 from gateway.proxy.connection import Headers
 from gateway.proxy.exchange import Exchange, Plan
-from gateway.proxy.record import Observer, Record
+from gateway.proxy.record import Observer, Record, Tracing
 from gateway.proxy.sink import Running, Sink, send_error
 from gateway.proxy.sweep import Sweep
 from gateway.readiness import Readiness
@@ -57,6 +57,7 @@ class Inference:
     sweep: Sweep
     observer: Observer
     ids: RequestIds
+    tracing: Tracing | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application of the hot paths."""
@@ -115,6 +116,8 @@ class Inference:
                 traceparent = str(value, "ascii")
         record = Record(identity or self.ids.new(), path, time.time(), time.monotonic())
         record.traceparent = traceparent
+        if self.tracing is not None and path in PATHS:
+            self.tracing.began(record)
         return record
 
     def _plan(self, path: str, call: Call, principal: Principal) -> Plan:

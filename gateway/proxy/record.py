@@ -22,7 +22,8 @@ class Record:
     `served_by` the name in models.yaml that answered. `outcome` is the reply's status, `broken` for a reply cut
     after its start, or `cancelled` when the client left. `error` is the house's error type, empty when all went well.
     `gaps` counts the times between a stream's reads by `GAPS`, those beyond the last bound too; `gap_seconds` is their
-    sum. A client's own slowness is none of them.
+    sum. A client's own slowness is none of them. `traceparent` is what the engine gets: the client's own, or with traces
+    the request's own span, whose parent in the client is `parent_span`.
     """
 
     request_id: str
@@ -48,6 +49,8 @@ class Record:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     traceparent: str = ""
+    parent_span: str = ""
+    sampled: bool = False
 
     def streams(self) -> None:
         """The reply is a stream: its gaps count from here."""
@@ -62,6 +65,13 @@ class Record:
         self.gaps[bisect_left(GAPS, gap)] += 1
         if gap > self.largest_gap:
             self.largest_gap = gap
+
+
+class Tracing(Protocol):
+    """Who gives requests their place in a trace."""
+
+    def began(self, record: Record) -> None:
+        """Give a request that arrived its own `traceparent`, within microseconds."""
 
 
 class Observer(Protocol):
