@@ -10,9 +10,9 @@ import orjson
 from gateway.backends.dialect import Dialect
 from gateway.proxy.call import Call
 from gateway.proxy.edit import HOLD, Edit
+from gateway.proxy.events import data_of
 
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
-_LINE = re.compile(rb"\r\n|\n|\r")
 
 
 class OpenAI(Dialect):
@@ -38,8 +38,7 @@ class AnyName:
 
     def __call__(self, event: bytes) -> bytes:
         if self._spelled is None:
-            lines = (line[5:] for line in _LINE.split(event) if line.startswith(b"data:"))
-            self._spelled = _spelling(b"\n".join(lines))
+            self._spelled = _spelling(data_of(event))
         return self._renamed(event)
 
     def flush(self) -> bytes:

@@ -22,6 +22,7 @@ MAX_EVENT = 8 * 1024 * 1024
 """Bytes of one event before the stream is called broken: the tail is held in memory until it is whole."""
 
 _BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_LINE = re.compile(rb"\r\n|\n|\r")
 _EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _PROMPT = re.compile(rb'"prompt_tokens"\s*:\s*(\d+)')
 # As engines usually write it: one search in place of two.
@@ -141,7 +142,7 @@ class EventStream:
         if event.startswith(b":") and b"data:" not in event:
             return event
         self.started = True
-        if b"[DONE]" in event and _data(event).strip().startswith(b"[DONE]"):
+        if b"[DONE]" in event and data_of(event).strip().startswith(b"[DONE]"):
             self.done = True
             return event if self.edit is None else self.edit.flush() + event
         if b'"error"' in event and self._is_error(event):
@@ -155,7 +156,7 @@ class EventStream:
 
     def _is_error(self, event: bytes) -> bool:
         try:
-            payload = orjson.loads(_data(event))
+            payload = orjson.loads(data_of(event))
         except orjson.JSONDecodeError:
             return False
         if isinstance(payload, dict) and payload.get("error"):
@@ -180,7 +181,20 @@ def _first_special(whole: bytes) -> int | None:
     return min(found) if found else None
 
 
-def _data(event: bytes) -> bytes:
+def data_of(event: bytes) -> bytes:
     """The event's `data` lines, joined as the standard says."""
-    lines = re.split(rb"\r\n|\n|\r", event)
-    return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+    if _one_line(event):
+        return event[6:-2]
+    return b"\n".join(line[5:].removeprefix(b" ") for line in _LINE.split(event) if line.startswith(b"data:"))
+
+
+def with_data(event: bytes, data: bytes) -> bytes:
+    """`event` with this `data`, of one line, in place of its own."""
+    others = () if _one_line(event) else (each for each in _LINE.split(event) if each)
+    kept = b"".join(each + b"\n" for each in others if not each.startswith(b"data:"))
+    return b"%sdata: %s\n\n" % (kept, data)
+
+
+def _one_line(event: bytes) -> bool:
+    """Whether the event is written as engines write them: one line of data and a blank one."""
+    return event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event

@@ -16,6 +16,7 @@ import orjson
 
 from gateway.proxy.call import Call
 from gateway.proxy.edit import Both, Edit, Editor
+from gateway.proxy.events import data_of, with_data
 from praxis.config import Thinking
 
 HOLD = 32 * 1024
@@ -29,7 +30,6 @@ _OPEN, _CLOSE = "<think>", "</think>"
 _TAG = re.compile(f"{_OPEN}|{_CLOSE}")
 _PARTIAL = re.compile(r"</?(?:t(?:h(?:i(?:nk?)?)?)?)?\Z")
 _NULL = b'"reasoning":null'
-_LINE = re.compile(rb"\r\n|\n|\r")
 
 Parts = tuple[str, str]
 """Thinking and answer."""
@@ -152,7 +152,7 @@ class ThinkingEdit:
         self._choices = count if isinstance(count, int) else 1
         self._lifts: dict[int, Lift] = {}
         self._quiet = not wanted.lift
-        self._head: dict[str, Any] = {}
+        self._last: dict[str, Any] = {}
 
     def __call__(self, event: bytes) -> bytes:
         """`event` as the client gets it; empty when all that it says waits for what follows."""
@@ -160,29 +160,27 @@ class ThinkingEdit:
             named = event.count(b'"reasoning')
             if named == event.count(_NULL):
                 return event.replace(_NULL, self._null) if named else event
-        lines = _LINE.split(event)
-        data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
-        payload, choices = _read(data)
+        payload, choices = _read(data_of(event))
         edited = [self._edit(choice, "delta") for choice in choices]
         if self._lift:
             self._quiet = len(self._lifts) >= self._choices and all(map(_quiet, self._lifts.values()))
         if not any(edited):
             return event
-        self._head = {key: value for key, value in payload.items() if key not in ("choices", "usage")}
+        self._last = payload
         if all(edited) and not payload.get("usage") and not any(map(_says_something, choices)):
             return b""
-        others = [line for line in lines if line and not line.startswith(b"data:")]
-        return b"\n".join([*others, b"data: " + orjson.dumps(payload), b"", b""])
+        return with_data(event, orjson.dumps(payload))
 
     def flush(self) -> bytes:
         """What is still held, as events of its own: for a stream that ends without a reason to finish."""
+        head = {key: value for key, value in self._last.items() if key not in ("choices", "usage")}
         events = []
         for index, lift in self._lifts.items():
             delta: dict[str, Any] = {}
             self._say(delta, *lift.end())
             if delta:
                 choice = {"index": index, "delta": delta, "finish_reason": None}
-                events.append(b"data: " + orjson.dumps(self._head | {"choices": [choice]}) + b"\n\n")
+                events.append(b"data: " + orjson.dumps(head | {"choices": [choice]}) + b"\n\n")
         return b"".join(events)
 
     def whole(self, body: bytes) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import OpenAI
+from openai import NotFoundError, OpenAI
 
 from tests.fakes import faults
 from tests.fakes.lightllm import LightLLM, stream_error
@@ -300,13 +300,22 @@ def test_any_server_s_answer_carries_the_name_that_was_asked_for(
     assert not stream or reply.done
 
 
-def test_any_server_s_embeddings_come_by_the_sdk(running: Gateway) -> None:
+def embedded(running: Gateway) -> list[float]:
+    """The vector that the SDK gets, packed and plain."""
     with OpenAI(base_url=f"{running.url}/v1", api_key=running.user_key, max_retries=0) as client:
         packed = client.embeddings.create(model="law", input=["a", "b"])
         plain = client.embeddings.create(model="law", input="a", encoding_format="float")
     assert packed.model == plain.model == "law"
-    assert [item.embedding for item in packed.data] == [[0.5] * 4] * 2
-    assert plain.data[0].embedding == [0.5] * 4
+    assert [item.embedding for item in packed.data] == [plain.data[0].embedding] * 2
+    return plain.data[0].embedding
+
+
+def test_embeddings_come_by_the_sdk(running: Gateway, gateway: Serve, lightllm: LightLLM) -> None:
+    assert embedded(running) == [0.5] * 4
+    with VLLM("qwen", embeds=4) as engine:
+        assert embedded(gateway(house(engine))) == [1, 0, 0, 0]
+    with pytest.raises(NotFoundError):
+        embedded(gateway(house(lightllm, kind="lightllm")))
 
 
 @pytest.mark.parametrize(("says", "gets"), [(401, 502), (402, 502), (403, 502), (429, 429), (503, 503)])

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.proxy.call import Call, parse
+from gateway.proxy.events import EventStream, Rename
 from gateway.proxy.thinking import HOLD, ThinkingEdit
 from praxis.config import Thinking
 from tests.fakes.faults import sse
@@ -142,6 +143,40 @@ def test_every_choice_thinks_for_itself(pieces: list[tuple[int, str]]) -> None:
     for index, message in told(passed).items():
         whole = "".join(piece for at, piece in pieces if at == index)
         assert (message.get("reasoning_content") or "", message.get("content") or "") == parted(whole)
+
+
+RECORDED = b"".join(
+    [
+        b": keep-alive\n\n",
+        chunk(role="assistant", content=""),
+        *(
+            chunk(content=piece)
+            for piece in ("<thi", "nk>\n加", "班🙂", "</th", "ink>\n\n", "It", " pays", " <b>")
+        ),
+        chunk(reason="stop"),
+        sse({"id": "c", "model": "m", "choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}),
+        b"data: [DONE]\n\n",
+    ]
+)
+
+
+def test_every_split_of_a_stream_s_bytes_gives_the_same() -> None:
+    def through(*pieces: bytes) -> bytes:
+        edit = ThinkingEdit(Thinking(field="both", lift=True), asked(), {})
+        events = EventStream(Rename("m", "law"), True, edit)
+        passed = b"".join(events.feed(piece) for piece in pieces)
+        assert events.done
+        assert events.usage == (7, 3)
+        return passed
+
+    whole = through(RECORDED)
+    message = told(whole.removeprefix(b": keep-alive\n\n").removesuffix(b"data: [DONE]\n\n"))[0]
+    assert (message["reasoning"], message["reasoning_content"]) == ("加班🙂", "加班🙂")
+    assert message["content"] == "It pays <b>"
+    assert whole.count(b'"model":"law"') == whole.count(b'"id":"c"')
+    for cut in range(len(RECORDED) + 1):
+        assert through(RECORDED[:cut], RECORDED[cut:]) == whole
+    assert through(*(RECORDED[at : at + 1] for at in range(len(RECORDED)))) == whole
 
 
 def test_thinking_is_streamed_as_it_comes() -> None:
