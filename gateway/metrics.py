@@ -16,10 +16,19 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from gateway.proxy.record import GAPS, Record
+from gateway.routing.breaker import State
 from gateway.routing.table import Table
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
+
+_REPLICA_GAUGES = {
+    "inflight_requests": "Requests now at a replica.",
+    "replica_up": "1 when the replica can be reached.",
+    "replica_ejected": "1 while taken out for failing or stalling.",
+    "replica_breaker": "The replica's circuit breaker: 0 closed, 1 half-open, 2 open.",
+}
+_BREAKER = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 
 class _Histogram:
@@ -68,6 +77,7 @@ class Metrics(Collector):
         self._overhead = _Histogram(_OVERHEAD)
         self._gaps = _Histogram(GAPS)
         self._largest = _Histogram(GAPS)
+        self._queued = _Histogram(_SECONDS)
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -85,7 +95,9 @@ class Metrics(Collector):
             self._gaps.add(model, record.gaps, record.gap_seconds)
             self._largest.observe(model, record.largest_gap)
         if record.sent:
-            self._overhead.observe(model, record.sent - record.began)
+            self._overhead.observe(model, record.sent - record.began - record.waited)
+        if record.queued:
+            self._queued.observe(record.backend, record.waited)
         if record.prompt_tokens or record.completion_tokens:
             self._tokens[model, "prompt"] += record.prompt_tokens
             self._tokens[model, "completion"] += record.completion_tokens
@@ -122,20 +134,44 @@ class Metrics(Collector):
         yield self._largest.family("praxis_largest_gap_seconds", "The largest gap of each stream.", "model")
         yield self._seconds.family("praxis_request_seconds", "Until the reply's end.", "model")
         yield self._overhead.family(
-            "praxis_overhead_seconds", "From a request's arrival until an engine has it.", "model"
+            "praxis_overhead_seconds",
+            "From a request's arrival until an engine has it, without queues.",
+            "model",
+        )
+        yield self._queued.family(
+            "praxis_queue_seconds",
+            "Spent in a queue by requests that found no room, however they ended.",
+            "backend",
         )
         yield from self._fleet()
 
     def _fleet(self) -> Iterable[Metric]:
         """The replicas at the moment of the scrape, so that a gauge can never drift from the truth."""
-        labels = ["backend", "replica"]
-        inflight = GaugeMetricFamily("praxis_inflight_requests", "Requests now at a replica.", labels=labels)
-        up = GaugeMetricFamily("praxis_replica_up", "1 when the replica can be reached.", labels=labels)
-        ejected = GaugeMetricFamily("praxis_replica_ejected", "1 while taken out for failing.", labels=labels)
+        gauges = {
+            name: GaugeMetricFamily(f"praxis_{name}", text, labels=["backend", "replica"])
+            for name, text in _REPLICA_GAUGES.items()
+        }
+        engine = GaugeMetricFamily(
+            "praxis_engine_requests",
+            "Requests in an engine, whoever sent them, as it last told.",
+            labels=["backend", "replica", "state"],
+        )
+        queue = GaugeMetricFamily(
+            "praxis_queue_length", "Requests that wait for a replica with room.", labels=["backend"]
+        )
+        refused = CounterMetricFamily(
+            "praxis_retries_refused", "Retries that the budget did not allow.", labels=["backend"]
+        )
         for backend in self._table().backends.values():
+            queue.add_metric([backend.name], len(backend.queue))
+            refused.add_metric([backend.name], backend.budget.refused)
             for index, replica in enumerate(backend.replicas):
                 where = [backend.name, str(index)]
-                inflight.add_metric(where, replica.in_flight)
-                up.add_metric(where, float(replica.reachable))
-                ejected.add_metric(where, float(backend.ejected(replica)))
-        return [inflight, up, ejected]
+                gauges["inflight_requests"].add_metric(where, replica.in_flight)
+                gauges["replica_up"].add_metric(where, float(replica.reachable))
+                gauges["replica_ejected"].add_metric(where, float(backend.ejected(replica)))
+                gauges["replica_breaker"].add_metric(where, _BREAKER[replica.breaker.state])
+                if (load := replica.engine_load) is not None:
+                    engine.add_metric([*where, "running"], load.running)
+                    engine.add_metric([*where, "waiting"], load.waiting)
+        return [*gauges.values(), engine, queue, refused]

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from gateway.adapters.reconcile import Adapters
 from gateway.agreement import Agreement
 from gateway.api.identity import Operator
+from gateway.routing.backend import Backend
+from gateway.routing.replica import Replica
 from gateway.routing.table import Registry
 from praxis.configuration import Configuration
 from praxis.errors import ConfigError, InvalidRequest
@@ -64,19 +66,26 @@ def routes(
     return router
 
 
-def _backend(backend: Any) -> dict[str, Any]:
+def _backend(backend: Backend) -> dict[str, Any]:
     return {
         "name": backend.name,
         "kind": backend.dialect.kind,
         "up": backend.up,
-        "replicas": [
-            {
-                "url": replica.url,
-                "reachable": replica.reachable,
-                "ejected": replica.ejected,
-                "in_flight": replica.in_flight,
-                "models": sorted(replica.models),
-            }
-            for replica in backend.replicas
-        ],
+        "queued": len(backend.queue),
+        "replicas": [_replica(backend, replica) for replica in backend.replicas],
+    }
+
+
+def _replica(backend: Backend, replica: Replica) -> dict[str, Any]:
+    load = replica.engine_load
+    return {
+        "url": replica.url,
+        "weight": replica.weight,
+        "reachable": replica.reachable,
+        "ejected": backend.ejected(replica),
+        "breaker": replica.breaker.state.value,
+        "in_flight": replica.in_flight,
+        "max_in_flight": replica.limit,
+        "engine": None if load is None else {"running": load.running, "waiting": load.waiting},
+        "models": sorted(replica.models),
     }

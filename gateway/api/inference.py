@@ -108,14 +108,16 @@ class Inference:
 
     def record(self, path: str, headers: Headers) -> Record:
         """The record of a request that has just arrived."""
-        identity = traceparent = ""
+        identity = traceparent = session = ""
         for name, value in headers:
             if name == b"x-request-id":
                 identity = self.ids.clean(value)
             elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
                 traceparent = str(value, "ascii")
+            elif name == b"x-session-id":
+                session = str(value, "latin-1")
         record = Record(identity or self.ids.new(), path, time.time(), time.monotonic())
-        record.traceparent = traceparent
+        record.traceparent, record.session = traceparent, session
         if self.tracing is not None and path in PATHS:
             self.tracing.began(record)
         return record

@@ -18,6 +18,8 @@ from typing import Any
 
 import orjson
 
+from gateway.backends.dialect import seconds
+from gateway.proxy.attempts import Attempts
 from gateway.proxy.call import Call
 from gateway.proxy.connection import Connection, Headers
 from gateway.proxy.edit import HOLD, Edit
@@ -25,12 +27,12 @@ from gateway.proxy.events import EventStream, rename, tokens
 from gateway.proxy.record import Observer, Record
 from gateway.proxy.sink import Sink, send_error
 from gateway.proxy.sweep import Sweep
+from gateway.routing.queue import Queue
 from gateway.routing.replica import Lease, Replica
 from gateway.routing.table import Target
 from praxis.errors import InternalError, Overloaded, PraxisError, UpstreamError, UpstreamTimeout
 
 MAX_ERROR = 64 * 1024
-MAX_ATTEMPTS = 3
 AFTER_DONE_SECONDS = 1.0
 
 
@@ -45,6 +47,7 @@ class Plan:
 
 
 class Phase(Enum):
+    QUEUED = auto()
     CONNECTING = auto()
     WAITING = auto()
     STREAMING = auto()
@@ -57,7 +60,6 @@ class Exchange:
 
     __slots__ = (
         "_attempts",
-        "_choices",
         "_connecting",
         "_connection",
         "_deadline",
@@ -66,13 +68,13 @@ class Exchange:
         "_fresh",
         "_headers",
         "_held",
-        "_last_error",
         "_lease",
         "_loop",
         "_observer",
         "_paused",
         "_phase",
         "_plan",
+        "_queue",
         "_record",
         "_sends",
         "_sink",
@@ -82,7 +84,6 @@ class Exchange:
         "_sweep",
         "_target",
         "_total",
-        "_tried",
     )
 
     def __init__(self, plan: Plan, sink: Sink, record: Record, sweep: Sweep, observer: Observer) -> None:
@@ -96,9 +97,8 @@ class Exchange:
         self._deadline = 0.0
         self._target = plan.targets[0]
         self._total = record.began + self._target.timeouts.total
-        self._choices = plan.targets
-        self._tried: list[Replica] = []
-        self._attempts = 0
+        self._attempts = Attempts(plan.targets, plan.call, record.session)
+        self._queue: Queue | None = None
         self._sends = 0
         self._stalled = False
         self._lease: Lease | None = None
@@ -112,7 +112,6 @@ class Exchange:
         self._size = 0
         self._events: EventStream | None = None
         self._edit: Edit | None = None
-        self._last_error: PraxisError | None = None
 
     # What the sink's owner calls
 
@@ -134,6 +133,8 @@ class Exchange:
     def pause(self) -> None:
         """The client is slower than the engine: stop reading, and stop the clock of `idle` meanwhile."""
         self._paused = True
+        if self._lease is not None:
+            self._lease.paused(True)
         if self._connection is not None:
             self._connection.pause()
 
@@ -142,47 +143,31 @@ class Exchange:
             self._paused = False
             self._deadline = self._loop.time() + self._target.timeouts.idle
             self._record.last_event = monotonic()
+            if self._lease is not None:
+                self._lease.paused(False)
             if self._connection is not None:
                 self._connection.resume()
 
     # Attempts
 
     def _attempt(self) -> None:
-        replica = self._pick()
-        if replica is None:
-            self._fail(self._last_error or self._unavailable())
-            return
-        self._attempts += 1
-        self._tried.append(replica)
+        found = self._attempts.next()
+        self._target = self._attempts.target
+        if isinstance(found, Replica):
+            self._begin_at(found)
+        elif found is not None:
+            self._wait(found)
+        else:
+            assert self._attempts.error is not None
+            self._fail(self._attempts.error)
+
+    def _begin_at(self, replica: Replica) -> None:
+        self._attempts.begin(replica)
         self._go(replica, replica.pool.idle())
 
-    def _pick(self) -> Replica | None:
-        """The next replica: of the model itself, then of its fallbacks."""
-        while self._choices:
-            self._target = self._choices[0]
-            replica = self._target.backend.pick(self._tried, self._target.serves)
-            if replica is not None:
-                return replica
-            self._choices = self._choices[1:]
-        return None
-
-    def _unavailable(self) -> PraxisError:
-        target = self._plan.targets[0]
-        backend = target.backend
-        if target.adapter and backend.up:
-            return Overloaded(
-                f"The adapter `{target.model}` is not loaded on any replica of backend `{backend.name}` yet; "
-                "ask again shortly.",
-                retry_after=2,
-            )
-        return Overloaded(
-            f"Backend `{backend.name}` is down: none of its replicas accepts connections. Ask again shortly; "
-            "`praxis doctor` tells the operator more.",
-            retry_after=2,
-        )
-
     def _go(self, replica: Replica, connection: Connection | None) -> None:
-        self._lease = Lease(replica)
+        if self._lease is None:
+            self._lease = Lease(replica, self._plan.call.stream)
         if connection is not None:
             self._fresh = False
             self._send(connection)
@@ -198,6 +183,7 @@ class Exchange:
         except OSError as error:
             self._connecting = None
             replica.refused()
+            self._attempts.unreachable(replica)
             reason = error.strerror or str(error) or type(error).__name__
             down = Overloaded(
                 f"Backend `{self._target.backend.name}` is down: its replica cannot be reached ({reason}).",
@@ -247,6 +233,40 @@ class Exchange:
         for name, value in plan.headers:
             lines += b"%s: %s\r\n" % (name, value)
         return replica.pool.head(plan.path, self._target.backend.api_key) + lines + b"\r\n"
+
+    # What the queue asks and tells
+
+    def _wait(self, queue: Queue) -> None:
+        """Every replica is full."""
+        self._phase = Phase.QUEUED
+        self._deadline = self._total
+        self._queue = queue
+        self._record.queued = monotonic()
+        queue.enter(self, self._key(), ahead=bool(self._attempts.tried))
+
+    def _key(self) -> str:
+        principal = self._record.principal
+        return principal.key_id if principal is not None else ""
+
+    def look(self) -> Replica | None:
+        return self._attempts.look()
+
+    def granted(self, replica: Replica) -> None:
+        self._leave()
+        self._begin_at(replica)
+
+    def shed(self, error: PraxisError) -> None:
+        self._leave()
+        self._attempts.shed(error)
+        self._attempt()
+
+    def _leave(self) -> None:
+        """Out of the queue, whoever it was that ended the wait."""
+        if self._queue is not None:
+            queue, self._queue = self._queue, None
+            queue.leave(self, self._key())
+            if not self._record.sent:
+                self._record.waited += monotonic() - self._record.queued
 
     # What the connection tells
 
@@ -362,9 +382,7 @@ class Exchange:
         if not self._fresh and self._status == 0:
             # The engine closed an idle connection just as it was used again: the request never arrived.
             assert self._lease is not None
-            replica = self._lease.replica
-            self._release()
-            self._go(replica, None)
+            self._go(self._lease.replica, None)
             return
         self._fault(UpstreamError(f"The replica of backend `{self._target.backend.name}` {reason}."))
 
@@ -388,7 +406,7 @@ class Exchange:
         """The answer is whole with `last`."""
         self._record.outcome = "200"
         if self._lease is not None:
-            self._lease.replica.succeeded()
+            self._lease.succeeded()
         self._sink.end(last)
 
     def _refused(self, status: int, body: bytes) -> None:
@@ -396,19 +414,21 @@ class Exchange:
         error = self._error(status, body)
         assert self._lease is not None
         if status in (429, 503):
+            self._lease.replica.busy(seconds(self._retry_after()))
             self._attempt_failed(error)
         elif status >= 500:
-            self._lease.replica.failed()
+            self._lease.failed()
             self._attempt_failed(error)
         else:
-            self._lease.replica.succeeded()
+            self._lease.succeeded()
             self._fail(error)
 
     def _error(self, status: int, body: bytes) -> PraxisError:
         backend = self._target.backend
-        return backend.dialect.error(
-            status, body, _header(self._headers, b"retry-after").decode("latin-1") or None, backend.name
-        )
+        return backend.dialect.error(status, body, self._retry_after(), backend.name)
+
+    def _retry_after(self) -> str | None:
+        return _header(self._headers, b"retry-after").decode("latin-1") or None
 
     def _status_of(self, error: Any) -> int:
         """The HTTP status that an error event stands for."""
@@ -417,19 +437,20 @@ class Exchange:
     def _fault(self, error: PraxisError) -> None:
         """The replica broke or fell silent."""
         if self._lease is not None:
-            self._lease.replica.failed()
+            self._lease.failed()
         if self._phase is Phase.STREAMING:
             self._fail(error)
         else:
             self._attempt_failed(error)
 
     def _attempt_failed(self, error: PraxisError) -> None:
+        # Who was sent on trial to a replica that may still be ill is owed another.
+        trial = self._lease is not None and self._lease.trial
         self._drop()
-        self._last_error = error
-        if self._attempts < MAX_ATTEMPTS and self._loop.time() < self._total:
+        if self._attempts.failed(error, free=trial) and self._loop.time() < self._total:
             self._attempt()
         else:
-            self._fail(error)
+            self._fail(self._attempts.error or error)
 
     def _fail(self, error: PraxisError) -> None:
         """The end that the client is told of: an error reply, or in mid-stream an error event and no `[DONE]`."""
@@ -448,7 +469,8 @@ class Exchange:
         self._finish()
 
     def _drop(self) -> None:
-        """Let go of the connection and the replica. Closing is what tells an engine to stop."""
+        """Let go of the queue, the connection and the replica. Closing is what tells an engine to stop."""
+        self._leave()
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None
@@ -469,7 +491,8 @@ class Exchange:
         self._sweep.discard(self)
         record, target = self._record, self._target
         record.ended = monotonic()
-        record.served_by, record.backend, record.attempts = target.model, target.backend.name, self._attempts
+        record.served_by, record.backend = target.model, target.backend.name
+        record.attempts = self._attempts.count
         self._observer.ended(record)
 
     # Time
@@ -499,7 +522,7 @@ class Exchange:
             self._fault(error)
         else:
             if self._lease is not None and which != "total":
-                self._lease.replica.failed()
+                self._lease.failed()
             self._fail(error)
 
 

@@ -21,6 +21,8 @@ class Record:
     `model` is the public name asked for once it is known to exist, so that labels made of it stay bounded;
     `served_by` the name in models.yaml that answered. `outcome` is the reply's status, `broken` for a reply cut
     after its start, or `cancelled` when the client left. `error` is the house's error type, empty when all went well.
+    `session` is what the client says belongs together, for routing alone. `queued` is when it last began to wait for a
+    replica with room, `waited` the seconds of it before `sent`.
     `gaps` counts the times between a stream's reads by `GAPS`, those beyond the last bound too; `gap_seconds` is their
     sum. A client's own slowness is none of them. `traceparent` is what the engine gets: the client's own, or with traces
     the request's own span, whose parent in the client is `parent_span`.
@@ -36,7 +38,10 @@ class Record:
     served_by: str = ""
     backend: str = ""
     replica: str = ""
+    session: str = ""
     attempts: int = 0
+    queued: float = 0.0
+    waited: float = 0.0
     sent: float = 0.0
     first_event: float = 0.0
     last_event: float = 0.0

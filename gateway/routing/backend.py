@@ -6,15 +6,16 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Literal
 
 from gateway.backends import Dialect
+from gateway.routing.affinity import Affinity
 from gateway.routing.budget import Budget
 from gateway.routing.queue import Queue
 from gateway.routing.replica import Replica, Standing
 from gateway.routing.ring import Ring, bound
 
-Affinity = Literal["session", "prefix", "none"]
+_GOOD = Standing.GOOD
+
 Serves = Callable[[Replica], bool]
 
 
@@ -63,7 +64,7 @@ class Backend:
         """
         now = self.clock()
         best = self._best(tried, serves, now)
-        free = [replica for replica in best if replica.room]
+        free = [replica for replica in best if replica.limit is None or replica.in_flight < replica.limit]
         if len(free) < 2:
             return free[0] if free else None
         if affinity is not None and (bound_to := self._bound(affinity, best, free, now)) is not None:
@@ -72,7 +73,8 @@ class Backend:
 
     def full(self, tried: Collection[Replica], serves: Serves) -> bool:
         """Whether there are replicas to wait for."""
-        return any(not replica.room for replica in self._best(tried, serves, self.clock()))
+        best = self._best(tried, serves, self.clock())
+        return any(replica.limit is not None and replica.in_flight >= replica.limit for replica in best)
 
     def ejected(self, replica: Replica) -> bool:
         """Whether `replica` is passed over for failing in traffic: never the last one."""
@@ -89,7 +91,10 @@ class Backend:
         for replica in self.replicas:
             if not replica.reachable or replica in tried or not serves(replica):
                 continue
-            standing = replica.standing(now)
+            if replica.breaker.closed and replica.busy_until <= now and replica.weight:
+                standing = _GOOD  # as nearly always
+            else:
+                standing = replica.standing(now)
             if standing < least:
                 best, least = [replica], standing
             elif standing == least:
@@ -112,15 +117,19 @@ class Backend:
     def _less_loaded(self, free: Sequence[Replica], now: float) -> Replica:
         """The less loaded of two, each drawn by its weight; the first where they are equal, so that idle replicas
         share by weight too."""
-        first = self._drawn(free)
-        second = self._drawn([replica for replica in free if replica is not first])
+        if len(free) == 2:
+            first, second = free
+            weight = first.weight or 1.0
+            if self.draw() * (weight + (second.weight or 1.0)) >= weight:
+                first, second = second, first
+        else:
+            first = self._drawn(free)
+            second = self._drawn([replica for replica in free if replica is not first])
         # Cross-multiplied, as spare replicas all weigh 0.
         less = second.load(now) * (first.weight or 1.0) < first.load(now) * (second.weight or 1.0)
         return second if less else first
 
     def _drawn(self, among: Sequence[Replica]) -> Replica:
-        if len(among) == 1:
-            return among[0]
         mark = self.draw() * sum(replica.weight or 1.0 for replica in among)
         for replica in among:
             mark -= replica.weight or 1.0

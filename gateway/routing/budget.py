@@ -8,10 +8,10 @@ from time import monotonic
 SHARE = 0.2
 """Retries for each request, in the long run."""
 
-PER_SECOND = 1.0
+PER_SECOND = 2.0
 """Retries a second that a quiet backend has beside."""
 
-RESERVE = 10.0
+RESERVE = 20.0
 """Retries that may run ahead. With more in flight it is as many as those, for they may all break at once."""
 
 

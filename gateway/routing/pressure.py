@@ -13,22 +13,30 @@ class Pressure:
     seconds old cannot make every request of those seconds take the same replica."""
 
     def __init__(self) -> None:
-        self.load: Load | None = None
+        self._load: Load | None = None
+        self.felt = False
+        """Whether there may be anything beyond our own; mostly there is not, and then nobody needs to ask."""
         self._fresh_until = 0.0
         self._in_flight = 0
         self._others = 0.0
 
     def scraped(self, load: Load, in_flight: int, now: float) -> None:
         """The engine said `load` while `in_flight` of its requests were ours."""
-        self.load = load
+        self._load = load
         self._fresh_until = now + FRESH_SECONDS
         self._in_flight = in_flight
         self._others = max(0.0, load.running + load.waiting - in_flight)
+        self.felt = bool(self._others or load.waiting)
+
+    def fresh(self, now: float) -> Load | None:
+        """What the engine said, while that is news."""
+        return self._load if now < self._fresh_until else None
 
     def beyond(self, in_flight: int, now: float) -> float:
         """What counts beside our own `in_flight`: the requests of others, and once more all that wait in the engine,
         for those mean that it has no room. Each of ours that ended since let one of the waiting in."""
-        if self.load is None or now >= self._fresh_until:
+        if self._load is None or now >= self._fresh_until:
+            self.felt = False
             return 0.0
         ended = max(0, self._in_flight - in_flight)
-        return self._others + max(0.0, self.load.waiting - ended)
+        return self._others + max(0.0, self._load.waiting - ended)

@@ -108,13 +108,16 @@ class Replica:
         if self.freed is not None:
             self.freed()
 
-    @property
-    def room(self) -> bool:
-        return self.limit is None or self.in_flight < self.limit
-
     def load(self, now: float) -> float:
         """How loaded it is: our requests there, and what the engine says beyond them."""
-        return self.in_flight + self.pressure.beyond(self.in_flight, now)
+        if self.pressure.felt:
+            return self.in_flight + self.pressure.beyond(self.in_flight, now)
+        return self.in_flight
+
+    @property
+    def engine_load(self) -> Load | None:
+        """What the engine said of its load, while that is news."""
+        return self.pressure.fresh(self._clock())
 
     # Adapters
 
@@ -181,10 +184,3 @@ class Replica:
         self._missed_probes += 1
         if refused or self._missed_probes >= FAILURES:
             self.reachable = False
-
-    def succeeded(self) -> None:
-        self.reachable = True
-        self.breaker.succeeded(self.breaker.epoch)
-
-    def failed(self) -> None:
-        self.breaker.failed(self.breaker.epoch)

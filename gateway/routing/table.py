@@ -139,16 +139,13 @@ class Registry:
         queue = self._queues.setdefault(name, Queue(name, self._loop.time))
         queue.configure(self._share(section.queue.size), section.queue.wait)
         limit = None if section.max_in_flight is None else self._share(section.max_in_flight)
-        replicas = []
-        for each in section.replicas:
-            key = (name, section.kind, each.url)
-            if key not in self._replicas:
-                self._replicas[key] = Replica(each.url, self._loop)
-            replica = self._replicas[key]
-            replica.weight = each.weight
-            replica.limit = limit
-            replica.freed = queue.freed if limit is not None else None
-            replicas.append(replica)
+        known = any((name, section.kind, each.url) in self._replicas for each in section.replicas)
+        if not known:  # another fleet of that name: it has no debts
+            self._budgets[name] = Budget(self._loop.time)
+        replicas = [
+            self._replica((name, section.kind, each.url), each.weight, limit, queue)
+            for each in section.replicas
+        ]
         return Backend(
             name,
             dialect(section.kind, constrained=section.constrained),
@@ -157,9 +154,18 @@ class Registry:
             section.affinity,
             section.stalled_after,
             queue,
-            self._budgets.setdefault(name, Budget(self._loop.time)),
+            self._budgets[name],
             self._loop.time,
         )
+
+    def _replica(self, key: tuple[str, str, str], weight: float, limit: int | None, queue: Queue) -> Replica:
+        replica = self._replicas.get(key)
+        if replica is None:
+            replica = self._replicas[key] = Replica(key[2], self._loop)
+        replica.weight = weight
+        replica.limit = limit
+        replica.freed = queue.freed if limit is not None else None
+        return replica
 
 
 def _routes(config: Config, adapters: list[LiveAdapter], backends: Mapping[str, Backend]) -> dict[str, Route]:

@@ -68,6 +68,8 @@ class VLLM(Engine):
         self.multimodal = multimodal
         self.embeds = embeds
         "dimensions, when this engine serves an embedding model"
+        self.waiting = 0
+        "requests that wait in the engine, as its metrics tell"
         self.loaded: dict[str, str] = {}
         "adapters by name, each with its folder"
 
@@ -363,7 +365,7 @@ class VLLM(Engine):
             "# TYPE vllm:num_requests_running gauge",
             f"vllm:num_requests_running{labels} {float(self._running())}",
             "# TYPE vllm:num_requests_waiting gauge",
-            f"vllm:num_requests_waiting{labels} 0.0",
+            f"vllm:num_requests_waiting{labels} {float(self.waiting)}",
             "# TYPE vllm:kv_cache_usage_perc gauge",
             f"vllm:kv_cache_usage_perc{labels} 0.0",
             "# TYPE vllm:generation_tokens_total counter",

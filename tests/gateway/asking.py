@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +19,21 @@ MESSAGES = [{"role": "user", "content": "How is overtime paid?"}]
 
 
 def house(
-    *engines: Engine | Deaf | str, kind: str = "vllm", server: dict[str, Any] | None = None, **model: Any
+    *engines: Engine | Deaf | str,
+    kind: str = "vllm",
+    server: dict[str, Any] | None = None,
+    backend: dict[str, Any] | None = None,
+    **model: Any,
 ) -> str:
-    """A models.yaml with one backend of these replicas and the model `law`, alias `default`; `model` are further keys of it."""
+    """A models.yaml with one backend of these replicas and the model `law`, alias `default`.
+
+    `server`, `backend` and `model` are further keys of these sections.
+    """
     urls = [engine if isinstance(engine, str) else engine.url for engine in engines]
     law = {"backend": "local", "upstream": "qwen", "aliases": ["default"], **model}
     config = {
         "server": server or {},
-        "backends": {"local": {"kind": kind, "replicas": urls}},
+        "backends": {"local": {"kind": kind, "replicas": urls, **(backend or {})}},
         "models": {"law": law},
     }
     return json.dumps(config, indent=1, ensure_ascii=False)
@@ -113,6 +121,30 @@ def send(
             reply.torn = True
     reply.seconds = time.monotonic() - began
     return reply
+
+
+class Asking:
+    """A question asked on a thread of its own; `body` and `headers` as `ask` takes them."""
+
+    def __init__(self, gateway: Gateway, **asked: Any) -> None:
+        self.reply: Reply
+        self._asked = asked
+        self._gateway = gateway
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+
+    def _ask(self) -> None:
+        self.reply = ask(self._gateway, **self._asked)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the reply is whole."""
+        return not self._thread.is_alive()
+
+    def end(self) -> Reply:
+        """The whole reply."""
+        self._thread.join(60)
+        return self.reply
 
 
 @contextmanager

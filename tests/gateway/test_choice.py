@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.backends import dialect
 from gateway.backends.load import Load
-from gateway.routing.backend import Affinity, Backend
+from gateway.routing.affinity import Affinity
+from gateway.routing.backend import Backend
 from gateway.routing.replica import Lease, Replica
 from gateway.routing.ring import FACTOR, Ring
 from tests.fakes.clock import Clock
