@@ -149,7 +149,9 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     surface.include_router(health.routes(readiness, siblings.metrics))
     surface.include_router(models.routes(lambda: registry.table, int(time.time())))
     surface.include_router(documents.routes(document_process, client))
-    surface.include_router(admin.routes(configuration, agreement, registry, adapters))
+    surface.include_router(
+        admin.routes(configuration, agreement, registry, adapters, readiness, document_process)
+    )
     surface.include_router(keys_api.routes(keys, usage, access))
     for path in PATHS:
         # `_dispatch` takes every POST before it comes here; this answers the other methods with 405.

@@ -49,6 +49,15 @@ class Documents:
     def ready(self) -> bool:
         return self._replica.answered and self._replica.reachable
 
+    def describe(self) -> dict[str, Any]:
+        """How it is, for the operator: `off` where nothing needs it and nobody answers. Of each assistant the reason why
+        it cannot answer, or None."""
+        needed = self._config.assistants
+        state = "up" if self.ready else "down" if needed else "off"
+        known = self.assistants if self.ready else {}
+        reasons = {name: known.get(name, "not known to rag yet") for name in needed}
+        return {"url": self.url, "state": state, "assistants": reasons}
+
     def target(self, route_name: str, base: str | None) -> Target:
         """Where a grounded request goes. Each of its waits may be as long as the model's own, and what the document
         process adds to it: a search before the first event, a sentence held back until it is checked."""

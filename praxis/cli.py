@@ -19,6 +19,7 @@ from praxis.config import load
 from praxis.doctor import doctor
 from praxis.exits import exit_codes
 from praxis.keys_cli import keys
+from praxis.status import status
 from praxis.up.cli import up
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The operator's file.")]
@@ -82,6 +83,7 @@ def build() -> typer.Typer:
     app.command("backup")(backup)
     app.command("restore")(restore)
     app.command("doctor")(doctor)
+    app.command("status")(status)
     app.command("gateway")(gateway)
     for module in ("rag", "ui"):
         app.command(module)(_room_process(module))

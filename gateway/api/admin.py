@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from gateway.adapters.reconcile import Adapters
 from gateway.agreement import Agreement
 from gateway.api.identity import Operator
+from gateway.documents import Documents
+from gateway.readiness import Readiness
 from gateway.routing.backend import Backend
 from gateway.routing.replica import Replica
 from gateway.routing.table import Registry
@@ -28,7 +30,12 @@ class LoadAdapter(BaseModel):
 
 
 def routes(
-    configuration: Configuration, agreement: Agreement, registry: Registry, adapters: Adapters
+    configuration: Configuration,
+    agreement: Agreement,
+    registry: Registry,
+    adapters: Adapters,
+    readiness: Readiness,
+    documents: Documents,
 ) -> APIRouter:
     """The router."""
     router = APIRouter(prefix="/admin/v1", tags=["admin"])
@@ -53,6 +60,15 @@ def routes(
     async def list_backends(_: Operator) -> dict[str, Any]:
         """Every backend with its replicas: health, load and what each serves."""
         return {"object": "list", "data": [_backend(each) for each in registry.table.backends.values()]}
+
+    @router.get("/status")
+    async def status(_: Operator) -> dict[str, Any]:
+        """All that `praxis status` shows of this gateway."""
+        return {
+            "gateway": readiness.report()[1],
+            "backends": [_backend(each) for each in registry.table.backends.values()],
+            "rag": documents.describe(),
+        }
 
     @router.post("/reload")
     async def reload(_: Operator) -> dict[str, Any]:
