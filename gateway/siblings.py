@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import shutil
 from collections.abc import Callable, Mapping
 
 from gateway.place import Place
@@ -32,8 +34,13 @@ class Siblings:
             return
         door = self._place.door(self._place.index)
         door.unlink(missing_ok=True)  # of an earlier life, which ended without cleaning up
-        async with await asyncio.start_unix_server(self._answer, door) as server:
-            await server.serve_forever()
+        parent = os.getppid()
+        try:
+            async with await asyncio.start_unix_server(self._answer, door) as server:
+                await server.serve_forever()
+        finally:
+            if os.getppid() != parent:  # it was killed, and tidies up no more
+                shutil.rmtree(self._place.folder, ignore_errors=True)
 
     async def metrics(self) -> bytes:
         """The text for Prometheus; a worker that does not answer is left out, and `praxis_worker_up` says so."""

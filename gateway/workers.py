@@ -30,8 +30,8 @@ RESTART_MOST = 30.0
 SETTLED_SECONDS = 10.0
 """A worker that lived this long has not died in quick succession."""
 
-STOP_SECONDS = 15.0
-"""What a worker may take beyond its drain before it is killed."""
+STOP_SECONDS = 8.0
+"""What a worker may take beyond its drain before it is killed: less than whoever stops the parent waits for that."""
 
 _FAILURES = (1, 2)
 """Exit codes of a worker that could not begin and said why."""

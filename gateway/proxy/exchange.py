@@ -395,6 +395,9 @@ class Exchange:
         self._phase = Phase.STREAMING
         self._deadline = now + target.timeouts.idle
         record.first_event = monotonic()
+        if self._lease is not None and self._lease.trial:
+            # The replica answers again: the others need not wait for this reply's end.
+            self._lease.succeeded()
         if self._events is not None:
             record.streams()
         headers.append((b"x-request-id", record.request_id.encode()))

@@ -32,6 +32,7 @@ def up(
     host: Annotated[str, typer.Option(help="Address for the gateway and the UI.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The gateway's port.")] = 8080,
     ui_port: Annotated[int, typer.Option(help="The UI's port.")] = 8501,
+    workers: Annotated[int, typer.Option(min=1, help="The gateway's processes.")] = 1,
     model: Annotated[
         str | None,
         typer.Option(envvar="MODEL", help="Serve this instead: embedded, smollm2, a folder or a hub id."),
@@ -57,7 +58,7 @@ def up(
             if prepare:
                 _prepare(loaded, progress)
             else:
-                _run(loaded, host, port, ui_port, progress, lock)
+                _run(loaded, host, port, ui_port, workers, progress, lock)
     except Stopped:
         progress.say("Stopped; nothing is left running.")
 
@@ -71,7 +72,9 @@ def _prepare(config: Config, progress: Progress) -> tuple[list[Engine], Environm
     return planned, engines.install(config, progress) if planned else None
 
 
-def _run(config: Config, host: str, port: int, ui_port: int, progress: Progress, lock: int) -> None:
+def _run(
+    config: Config, host: str, port: int, ui_port: int, workers: int, progress: Progress, lock: int
+) -> None:
     """Prepare what is missing, start the processes, bring them to readiness and watch them."""
     from praxis.up.first_start import Samples, make_keys, make_secrets
     from praxis.up.ports import must_be_free
@@ -85,7 +88,7 @@ def _run(config: Config, host: str, port: int, ui_port: int, progress: Progress,
     must_be_free(at.all())
     os.environ.update(make_secrets(config))
     planned, made = _prepare(config, progress)
-    described = programs(config, at, planned, made)
+    described = programs(config, at, planned, made, workers)
     with (
         Supervisor(described, run, config.home / "logs", keep_open=[lock]) as supervisor,
         _stopping(progress),

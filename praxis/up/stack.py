@@ -128,17 +128,20 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def programs(config: Config, at: Listeners, planned: list[Engine], made: Environment | None) -> list[Program]:
-    """Every process of the stack; the gateway waits to be started until the samples are searchable."""
+def programs(
+    config: Config, at: Listeners, planned: list[Engine], made: Environment | None, workers: int = 1
+) -> list[Program]:
+    """Every process of the stack, the gateway with so many `workers`; it waits to be started until the samples are
+    searchable."""
     environment = {
         "PRAXIS_HOME": str(config.home),
         "PRAXIS_GATEWAY_URL": at.gateway.url,
         "PYTHONUNBUFFERED": "1",
     }
 
-    def room(name: str, address: Address, *, start: bool = True, stop_after: int = 20) -> Program:
+    def room(name: str, address: Address, *more: str, start: bool = True, stop_after: int = 20) -> Program:
         command = [sys.executable, "-m", name, "--config", str(config.path)]
-        command += ["--host", address.host, "--port", str(address.port)]
+        command += ["--host", address.host, "--port", str(address.port), *more]
         return Program(name, command, config.root, environment, start, stop_after)
 
     kind = engines.device()
@@ -146,7 +149,8 @@ def programs(config: Config, at: Listeners, planned: list[Engine], made: Environ
     if at.rag:
         found.append(room("rag", at.rag))
     # Past its drain the gateway ends by itself; SIGKILL is for one that does not.
-    found.append(room("gateway", at.gateway, start=False, stop_after=int(config.server.drain) + 10))
+    patience = int(config.server.drain) + 10
+    found.append(room("gateway", at.gateway, "--workers", str(workers), start=False, stop_after=patience))
     found.append(room("ui", at.ui))
     return found
 

@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from gateway.place import Place
 from tests.fakes import faults
 from tests.fakes.vllm import VLLM
 from tests.gateway.asking import CHAT, MESSAGES, Reply, ask, house
@@ -246,9 +247,12 @@ def streamed(running: Gateway) -> Reply:
 def test_no_worker_outlives_a_killed_parent(tmp_path: Path, engine: VLLM) -> None:
     with own(tmp_path, house(engine)) as running:
         both = workers(running)
+        folder = Place.parse(both[0].cmdline()[both[0].cmdline().index("--worker") + 1]).folder
+        assert folder.is_dir()
         running.process.kill()
         running.process.wait(10)
         assert psutil.wait_procs(both, timeout=20)[1] == []
+    assert not folder.exists()
 
 
 def test_what_keeps_a_gateway_from_starting_is_told_once(tmp_path: Path) -> None:
