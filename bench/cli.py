@@ -233,6 +233,9 @@ def bench_gateway(
     ] = "1,32,256",
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of one measurement.")] = 2.0,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds, of which the medians are shown.")] = 5,
+    attempts: Annotated[
+        int, typer.Option(min=1, help="Measure again, up to so often, what other programs disturbed.")
+    ] = 1,
     soak: Annotated[
         bool, typer.Option("--soak", help="See too whether the memory grows with the requests.")
     ] = False,
@@ -269,6 +272,7 @@ def bench_gateway(
         loads=list(loads([name for name in NAMES if name in wanted], _numbers(clients), seconds)),
         rounds=rounds,
         optional=not names,
+        attempts=attempts,
         soak=soak_requests if soak or "soak" in wanted else 0,
     )
     if file is not None and not file.absolute().parent.is_dir():

@@ -11,6 +11,9 @@ from bench.load.subjects import START, seconds
 _OVERHEAD = 0.6
 """Seconds that a measurement takes beside its own: the client's start and its last answers."""
 
+DISTURBED = 0.1
+"""Share of a core from which on other programs' work on it makes a measurement doubtful."""
+
 _SOAK_RATE = 4000.0
 """Requests of the soak in a second; a guess for the estimate."""
 
@@ -19,13 +22,15 @@ _SOAK_RATE = 4000.0
 class Plan:
     """Rounds of loads on subjects; where peers are `optional`, one that is not there is left out.
 
-    `soak` is how many requests Praxis gets besides, to see whether its memory grows.
+    A measurement that other programs disturb is made again until `attempts` are used up. `soak` is how many
+    requests Praxis gets besides, to see whether its memory grows.
     """
 
     subjects: Sequence[str]
     loads: Sequence[Load]
     rounds: int
     optional: bool = True
+    attempts: int = 1
     soak: int = 0
 
     @property
@@ -54,7 +59,8 @@ class Plan:
             parts.append(f"{self.soak:,} requests to praxis to see its memory")
         minutes = self.estimate / 60
         span = f"{minutes:.0f} min" if minutes >= 2 else f"{self.estimate:.0f} s"
-        return f"{', then '.join(parts)}: about {span}."
+        longer = ", longer where others disturb it" if self.attempts > 1 and self.loads else ""
+        return f"{', then '.join(parts)}: about {span}{longer}."
 
     def turns(self, subjects: Sequence[str]) -> Iterator[tuple[int, Load, str]]:
         """Every measurement on those of the subjects that run: round, load, subject.

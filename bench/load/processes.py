@@ -69,7 +69,9 @@ class Server:
                 pass  # It does not listen yet.
             time.sleep(0.05)
         what = f"was not ready within {within:g} s" if self.alive else "ended as it started"
-        raise PraxisError(f"`{self.name}` {what}. The end of its log:\n{self.log_end()}")
+        log = self.log_end()
+        told = f"The end of its log:\n{log}" if log else "It wrote no log."
+        raise PraxisError(f"`{self.name}` {what}. {told}")
 
     def _family(self) -> list[psutil.Process]:
         """None once it has ended."""
@@ -90,7 +92,7 @@ def start(
     Its output goes to `log`; without one, stdout is a pipe. It is on its core from its first instruction, because
     servers count the cores that they may use as they start.
     """
-    with ExitStack() as opened, _on_core(core):
+    with ExitStack() as opened, on_core(core):
         output = opened.enter_context(log.open("wb")).fileno() if log else subprocess.PIPE
         process = subprocess.Popen(
             command, env=inherited() | variables, stdout=output, stderr=output if log else None
@@ -153,7 +155,7 @@ def _siblings(core: int) -> set[int]:
 
 
 @contextmanager
-def _on_core(core: int | None) -> Iterator[None]:
+def on_core(core: int | None) -> Iterator[None]:
     """What is started inside stays on `core`."""
     if core is None:
         yield

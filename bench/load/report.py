@@ -8,13 +8,11 @@ from statistics import median
 from typing import Any
 
 from bench.load.figures import added, middle, pairs
+from bench.load.plan import DISTURBED
 from bench.load.targets import targets
 
 _SATURATED = 0.9
 """Share of its core from which on the load side, client and engines, counts as the bottleneck."""
-
-_DISTURBED = 0.1
-"""Share of the servers' core from which on other programs' work makes figures doubtful."""
 
 _FAILED = " ✗"
 _BOUND = "≥ "
@@ -84,10 +82,10 @@ def notes(result: Mapping[str, Any]) -> Iterator[str]:
         if not result["pinned"]:
             yield "Fewer than two cores: servers, engines and load took each other's time."
         taken = sorted(_taken_by_others(result))
-        if taken[-1] >= _DISTURBED:
+        if taken[-1] >= DISTURBED:
             yield (
-                f"Other programs took {median(taken):.0%} of the servers' core, at worst {taken[-1]:.0%}: "
-                "speeds and times are not to be believed; CPU and memory still say something."
+                f"Other programs took {median(taken):.0%} of a core that was measured on, at worst {taken[-1]:.0%}: "
+                "speeds and times are not to be believed. Close them, or let `--attempts` find quiet moments."
             )
     rates = [cell for row in throughput(result) for cell in row.values() if isinstance(cell, str)]
     if any(cell.startswith(_BOUND) for cell in rates):
@@ -104,7 +102,7 @@ def notes(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _taken_by_others(result: Mapping[str, Any]) -> Iterator[float]:
-    """The share of the servers' core that was taken from them, for each measurement."""
+    """The share of a core that others took, for each measurement."""
     for load in result["loads"]:
         for series in load["subjects"].values():
             yield from series["others_cpu"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from typing import Any
 
 from bench.load.client import NOBODY_LISTENS
 from bench.load.loads import EVENTS, INTERVAL, Load
-from bench.load.processes import Server, busy_seconds, start, two_cores
+from bench.load.processes import Server, busy_seconds, on_core, start, two_cores
 from bench.load.subjects import SUBJECTS, Ground, NotInstalled, Subject
 from praxis.errors import PraxisError
 
@@ -48,16 +49,21 @@ class Stage:
         Raises PraxisError when engines or Praxis do not listen; of a peer that is an error like any other.
         """
         server = subject.server
-        began, engines, busy = time.monotonic(), self._engine_seconds(), busy_seconds(self.core)
+        began, engines, client = time.monotonic(), self._engine_seconds(), _client_seconds()
+        busy = busy_seconds(self.core), busy_seconds(self.load_core)
         before = server.cpu_seconds() if server else 0.0
         figures = self._load(subject, load, seconds, requests)
         spent = server.cpu_seconds() - before if server and server.alive else 0.0
-        others = busy_seconds(self.core) - busy - spent
+        loading = self._engine_seconds() - engines
+        others = [
+            busy_seconds(self.core) - busy[0] - spent if server else 0.0,
+            busy_seconds(self.load_core) - busy[1] - loading - (_client_seconds() - client),
+        ]
         took = figures.pop("took")
         alive = server is not None and server.alive
         return figures | {
-            "engines_cpu": (self._engine_seconds() - engines) / took if took else 0.0,
-            "others_cpu": max(0.0, others) / (time.monotonic() - began),
+            "engines_cpu": loading / took if took else 0.0,
+            "others_cpu": max(0.0, *others) / (time.monotonic() - began),
             "cpu_us": 1e6 * spent / figures["answered"] if alive and figures["answered"] else None,
             "memory_mib": server.memory() if server and alive else None,
         }
@@ -69,10 +75,9 @@ class Stage:
             command += ["--url", url]
         if requests is not None:
             command += ["--requests", str(requests)]
-        if self.load_core is not None:
-            command += ["--core", str(self.load_core)]
         environment = os.environ | {"PRAXIS_API_KEY": subject.key}
-        client = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        with on_core(self.load_core):
+            client = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if client.returncode == 0:
             return dict(json.loads(client.stdout))
         if client.returncode == NOBODY_LISTENS and subject.name not in _OWN:
@@ -83,6 +88,12 @@ class Stage:
 
     def _engine_seconds(self) -> float:
         return sum(each.cpu_seconds() for each in self.engines)
+
+
+def _client_seconds() -> float:
+    """The CPU time of the load clients that have ended; servers end later, with the stage."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 _NOTHING: dict[str, Any] = {

@@ -79,7 +79,14 @@ def test_a_peer_is_measured_in_turn_with_the_others(tmp_path: Path) -> None:
     home = tmp_path / "home"
     peer.install(home, "vllm-router", "fine")
     result, text = measure(
-        tmp_path, "--subjects", "praxis,vllm-router", "--only", "json", PRAXIS_HOME=str(home)
+        tmp_path,
+        "--subjects",
+        "praxis,vllm-router",
+        "--only",
+        "json",
+        "--attempts",
+        "2",
+        PRAXIS_HOME=str(home),
     )
     (load,) = result["loads"]
     rates = {name: series["requests_per_second"] for name, series in load["subjects"].items()}
