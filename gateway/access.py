@@ -14,12 +14,13 @@ from urllib.parse import unquote
 
 import sqlalchemy as sa
 
-from praxis.errors import NotAuthenticated
+from praxis.errors import NotAuthenticated, Overloaded
 from praxis.keys import OPERATOR, Keys, Principal, hash_secret
 
 logger = logging.getLogger("praxis.gateway.access")
 
 REFRESH_SECONDS = 1.0
+SAY_SECONDS = 60.0
 
 INTERNAL = "rag"
 
@@ -46,6 +47,8 @@ class Access:
         self._live: Mapping[str, Principal] = {}
         self._refreshed = 0.0
         self._refreshing = asyncio.Lock()
+        self._away = False
+        self._said = -SAY_SECONDS
 
     def configure(self, *, required: bool, rag_secret: str | None) -> None:
         """Follow a changed configuration."""
@@ -63,8 +66,14 @@ class Access:
         began = time.monotonic()
         try:
             self._live = await asyncio.to_thread(self._keys.live)
+            self._away = False
         except sa.exc.SQLAlchemyError as error:
-            logger.error("keys not refreshed", extra={"reason": type(error).__name__})
+            self._away = True
+            if began - self._said >= SAY_SECONDS:
+                self._said = began
+                logger.error(
+                    "state database away: known keys go on working", extra={"reason": type(error).__name__}
+                )
         self._refreshed = began
 
     def known(self, headers: Iterable[tuple[bytes, bytes]]) -> Principal | None:
@@ -83,7 +92,7 @@ class Access:
         return found
 
     async def principal(self, headers: Iterable[tuple[bytes, bytes]]) -> Principal:
-        """Who sent these headers. Raises NotAuthenticated."""
+        """Who sent these headers. Raises NotAuthenticated, or Overloaded while nobody can know."""
         values = [value for name, value in headers if name == b"authorization"]
         if not values and not self._required:
             return Principal("key_none", "local", OPERATOR, "admin")
@@ -113,10 +122,16 @@ class Access:
             # All who wait share it, so strangers cause one read a tenth of a second, no more.
             asked = time.monotonic()
             async with self._refreshing:
-                if self._refreshed < asked:
+                # While the database is away, the refresh in the background looks for it, and nobody waits here.
+                if self._refreshed < asked and not self._away:
                     await asyncio.sleep(max(0.0, self._refreshed + REFRESH_SECONDS / 10 - time.monotonic()))
                     await self.refresh()
             principal = self._live.get(digest)
+            if principal is None and self._away:
+                raise Overloaded(
+                    "The state database is away, and this gateway does not know this key yet; ask again shortly.",
+                    retry_after=2,
+                )
         if principal is None or (principal.expires_at is not None and principal.expires_at <= time.time()):
             return None
         return principal
@@ -128,5 +143,9 @@ def _acting(headers: Iterable[tuple[bytes, bytes]]) -> Principal:
         name: unquote(value.decode("latin-1")) for name, value in headers if name.startswith(b"x-praxis-")
     }
     return Principal(
-        named.get(b"x-praxis-key", "key_rag"), INTERNAL, named.get(b"x-praxis-tenant", OPERATOR), "internal"
+        named.get(b"x-praxis-key", "key_rag"),
+        INTERNAL,
+        named.get(b"x-praxis-tenant", OPERATOR),
+        "internal",
+        asked=named.get(b"x-praxis-asked", ""),
     )

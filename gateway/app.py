@@ -28,6 +28,7 @@ from gateway.api import keys as keys_api
 from gateway.api.inference import PATHS, Inference, RequestIds
 from gateway.documents import Documents
 from gateway.exposure import must_be_safe
+from gateway.limits import Limits, Shared
 from gateway.metrics import Metrics
 from gateway.place import Place
 from gateway.proxy.asgi import Message, Receive, Scope, Send
@@ -38,7 +39,9 @@ from gateway.request_log import RequestLog
 from gateway.routing.probes import Probes
 from gateway.routing.table import Registry
 from gateway.siblings import Siblings
+from gateway.usage import Meter
 from praxis import http_errors
+from praxis.config import REDIS_PASSWORD, Config, read_secret
 from praxis.configuration import Configuration
 from praxis.keys import Keys
 from praxis.state import connect
@@ -48,6 +51,19 @@ if TYPE_CHECKING:
     from gateway.traces import Traces
 
 logger = logging.getLogger("praxis.gateway")
+
+EXPOSED = [
+    "retry-after",
+    "x-praxis-backend",
+    "x-praxis-model",
+    "x-request-id",
+    *(
+        f"x-ratelimit-{what}-{of}"
+        for what in ("limit", "remaining", "reset")
+        for of in ("requests", "tokens")
+    ),
+]
+"""Response headers that a page of another origin may read."""
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -89,7 +105,10 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     process = "gateway" if place is None else place.process
     request_log = RequestLog(loop, process, sys.stderr.fileno())
     traces = _traces(process)
-    observers: list[Observer] = [metrics, request_log, *([] if traces is None else [traces])]
+    meter = Meter(usage)
+    limits = Limits(beside=0 if place is None or current.server.limits else place.count - 1)
+    shared_limits = _shared(current, limits)
+    observers: list[Observer] = [limits, meter, metrics, request_log, *([] if traces is None else [traces])]
     adapters = Adapters(registry, DesiredAdapters(engine), Engines(client), lambda: configuration.current)
     readiness = Readiness(configuration, registry, document_process)
     probes = Probes(registry, client, adapters.learned)
@@ -105,6 +124,8 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         observer=Observers(observers),
         ids=RequestIds(),
         tracing=traces,
+        limits=limits,
+        shared_limits=shared_limits,
     )
 
     async def follow() -> None:
@@ -123,7 +144,11 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         probes.run,
         document_process.run,
         siblings.run,
+        limits.run,
+        meter.run,
     ]
+    if shared_limits is not None:
+        background.append(shared_limits.run)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -133,6 +158,9 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
                 stack.push_async_callback(traces.close)
             stack.push_async_callback(client.aclose)
             stack.callback(engine.dispose)
+            stack.push_async_callback(meter.aclose)
+            if shared_limits is not None:
+                stack.push_async_callback(shared_limits.aclose)
             await access.refresh()
             await adapters.refresh()
             tasks = [asyncio.create_task(_keep(each)) for each in background]
@@ -159,7 +187,11 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     application = _dispatch(inference, surface, request_log)
     if origins := current.server.cors_origins:
         application = CORSMiddleware(
-            application, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
+            application,
+            allow_origins=origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
         )
     return Gateway(application, inference, configuration, readiness, sweep)
 
@@ -177,6 +209,16 @@ def _traces(process: str) -> Traces | None:
     from gateway.traces import Traces
 
     return Traces(process)
+
+
+def _shared(config: Config, own: Limits) -> Shared | None:
+    """The limits counted in Redis, where the configuration names one."""
+    if config.server.limits is None:
+        return None
+    # Its client takes memory that most gateways have no use for.
+    from gateway.shared_limits import SharedLimits
+
+    return SharedLimits(config.server.limits, own, password=read_secret(REDIS_PASSWORD))
 
 
 def _dispatch(inference: Inference, surface: FastAPI, request_log: RequestLog) -> Application:

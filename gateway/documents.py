@@ -71,14 +71,15 @@ class Documents:
         patient = Timeouts.model_construct(set(timeouts.model_fields_set), **timeouts.model_dump() | added)
         return Target(route_name, self._backend, route_name, {}, patient)
 
-    def headers(self, principal: Principal) -> Headers:
-        """The secret, and who asks. Names may be in any script, so they travel percent-encoded."""
+    def headers(self, principal: Principal, asked: str = "") -> Headers:
+        """The secret, and who asks, for which model. Names may be in any script, so they travel percent-encoded."""
         knowledge = "*" if principal.knowledge is None else ",".join(map(quote, sorted(principal.knowledge)))
         return [
             (b"authorization", b"Bearer " + (self.secret or "").encode("latin-1")),
             (b"x-praxis-tenant", quote(principal.tenant, safe="").encode()),
             (b"x-praxis-key", quote(principal.key_id, safe="").encode()),
             (b"x-praxis-role", principal.role.encode()),
+            (b"x-praxis-asked", quote(asked, safe="").encode()),
             (b"x-praxis-knowledge", knowledge.encode()),
         ]
 

@@ -43,6 +43,23 @@ def _root_url(value: Any) -> Any:
     return value.rstrip("/")
 
 
+REDIS_PASSWORD = "PRAXIS_REDIS_PASSWORD"
+
+
+def _redis_url(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("redis", "rediss", "redis+sentinel") or not parts.netloc:
+        raise ValueError("write a URL such as redis://127.0.0.1:6379/0")
+    if parts.password:
+        raise ValueError(
+            "secrets never stand in this file; set `PRAXIS_REDIS_PASSWORD` and leave it out here"
+        )
+    return value
+
+
+RedisUrl = Annotated[str, BeforeValidator(_redis_url)]
 RootUrl = Annotated[str, BeforeValidator(_root_url)]
 
 
@@ -59,6 +76,7 @@ class Server(Section):
     public_url: RootUrl | None = None
     cors_origins: list[str] = []
     trusted_proxies: list[str] = []
+    limits: RedisUrl | None = None
     adapter_roots: list[Path] = [Path("adapters")]
 
 

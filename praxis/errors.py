@@ -21,7 +21,7 @@ On the wire each is ``{"error": {"message", "type", "param", "code"}}``, the sha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -110,8 +110,24 @@ class TooLarge(PraxisError):
 
 
 class RateLimited(PraxisError):
+    """A limit is reached; `more` are response headers that tell of it."""
+
     status = 429
     type = "rate_limit_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        retry_after: float | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, code=code, retry_after=retry_after)
+        self._more = dict(more or {})
+
+    def headers(self) -> dict[str, str]:
+        return super().headers() | self._more
 
 
 class InternalError(PraxisError):

@@ -104,7 +104,10 @@ UNLIMITED = Quota()
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: one key, its tenant, and what it may use (`None` means everything). Times are Unix seconds."""
+    """Who asks: one key, its tenant, and what it may use (`None` means everything). Times are Unix seconds.
+
+    `asked`, where the document process acts for a key, is the model that the key asked for.
+    """
 
     key_id: str
     name: str
@@ -114,6 +117,7 @@ class Principal:
     knowledge: frozenset[str] | None = None
     expires_at: float | None = None
     quota: Quota | None = None
+    asked: str = ""
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models

@@ -92,7 +92,8 @@ class Usage:
         # In one order, so that writers who add to the same rows wait for each other and never in a circle.
         rows = [bucket._asdict() | counts._asdict() for bucket, counts in sorted(counted.items())]
         with writing(self._engine).begin() as connection:
-            known = sa.select(_writers.c.batch).where(_writers.c.id == writer)
+            # Held until the end: the same batch may be on its way a second time, by a thread that nobody waits for.
+            known = sa.select(_writers.c.batch).where(_writers.c.id == writer).with_for_update()
             last = connection.execute(known).scalar()
             if last is not None and last >= batch:
                 return

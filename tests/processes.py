@@ -1,5 +1,6 @@
 """Praxis's own processes, run for real by the tests, and the patience that goes with that."""
 
+import json
 import os
 import re
 import signal
@@ -68,11 +69,17 @@ class Gateway:
     """`python -m gateway` on a free port with its own folder, one admin key and one user key. Alive inside `with`.
 
     `more` are further arguments of its command line, `variables` of its environment; `stderr` is where its log goes in
-    place of the file `log`.
+    place of the file `log`. One that is `beside` another shares its state and keys, as on another machine.
     """
 
     def __init__(
-        self, folder: Path, config: str, *more: str, stderr: int | None = None, **variables: str
+        self,
+        folder: Path,
+        config: str,
+        *more: str,
+        stderr: int | None = None,
+        beside: "Gateway | None" = None,
+        **variables: str,
     ) -> None:
         self.folder = folder
         self.stderr = stderr
@@ -80,11 +87,17 @@ class Gateway:
         self.more = more
         self.file = folder / "models.yaml"
         self.log = folder / "gateway.log"
-        self.file.write_text(config)
-        self.keys = Keys(connect(load(self.file).state))
-        self.admin_key = self.keys.create("test-admin", admin=True)[1]
-        self.user_key = self.keys.create("test-user")[1]
         self.port = 0
+        if beside is not None:
+            config = json.dumps(json.loads(config) | {"state": load(beside.file).state})
+        self.file.write_text(config)
+        self._state = connect(load(self.file).state)
+        self.keys = Keys(self._state)
+        if beside is None:
+            self.admin_key = self.keys.create("test-admin", admin=True)[1]
+            self.user_key = self.keys.create("test-user")[1]
+        else:
+            self.admin_key, self.user_key = beside.admin_key, beside.user_key
         self.process: subprocess.Popen[bytes]
         self.http: httpx.Client
 
@@ -125,6 +138,7 @@ class Gateway:
 
     def __exit__(self, *_: object) -> None:
         self.http.close()
+        self._state.dispose()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:

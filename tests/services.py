@@ -112,6 +112,10 @@ class Redis:
         """Let it keep its connections and answer nothing, as behind a broken network."""
         self._process.send_signal(signal.SIGSTOP)
 
+    def thaw(self) -> None:
+        """Answer again."""
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """Go away at once."""
         self._process.kill()

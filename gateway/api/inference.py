@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from gateway.access import Access
 from gateway.documents import Documents
+from gateway.limits import Limits, Shared
 from gateway.proxy.asgi import AsgiSink, ClientGone, Receive, Scope, Send, read_body
 from gateway.proxy.call import Call, parse
 from gateway.proxy.connection import Headers
+from gateway.proxy.estimate import cost
 from gateway.proxy.exchange import Exchange, Plan
 from gateway.proxy.record import Observer, Record, Tracing
 from gateway.proxy.sink import Running, Sink, send_error
@@ -57,6 +59,8 @@ class Inference:
     sweep: Sweep
     observer: Observer
     ids: RequestIds
+    limits: Limits
+    shared_limits: Shared | None
     tracing: Tracing | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,19 +87,30 @@ class Inference:
             if self.readiness.draining:
                 raise Overloaded("The gateway is shutting down; ask again.", retry_after=1)
             principal = self.access.known(headers)
-            if principal is None:
+            if principal is None or (principal.quota is not None and self.shared_limits is not None):
                 return Admission(self, record, headers, body, sink)
-            return self.open(record, principal, body, sink)
+            plan = self.plan(record, principal, body)
+            if principal.quota is not None:
+                record.ticket = self.limits.admit(principal, cost(plan.call))
+            return self.start(record, plan, sink)
         except PraxisError as error:
             self.refuse(error, record, sink)
+        except Exception:
+            # A defect is answered by whoever called; what the request was given goes back.
+            self.limits.ended(record)
+            raise
         return None
 
-    def open(self, record: Record, principal: Principal, body: bytes, sink: Sink) -> Exchange:
-        """Start the exchange of a request whose asker is known. Raises PraxisError."""
+    def plan(self, record: Record, principal: Principal, body: bytes) -> Plan:
+        """What is to be done for a request whose asker is known. Raises PraxisError."""
         record.principal = principal
         call = parse(body)
-        plan = self._plan(record.path, call, principal)
+        plan = self._plan(record, call, principal)
         record.model, record.stream = call.model, call.stream
+        return plan
+
+    def start(self, record: Record, plan: Plan, sink: Sink) -> Exchange:
+        """Begin to carry out what was admitted."""
         exchange = Exchange(plan, sink, record, self.sweep, self.observer)
         exchange.start()
         return exchange
@@ -122,15 +137,18 @@ class Inference:
             self.tracing.began(record)
         return record
 
-    def _plan(self, path: str, call: Call, principal: Principal) -> Plan:
+    def _plan(self, record: Record, call: Call, principal: Principal) -> Plan:
+        path = record.path
         route = self.table().resolve(call.model, principal)
         if (route.grounded or "tools" in call.data) and self._grounded(path, call, route):
             if principal.role == "internal":
                 raise InvalidRequest(
                     f"`{call.model}` would answer by asking itself; use a base model.", param="model"
                 )
+            if route.kind != "embedding":
+                record.made_with = route.base or route.name
             target = self.documents.target(call.model, route.base or route.name)
-            return Plan(path, call, (target,), self.documents.headers(principal))
+            return Plan(path, call, (target,), self.documents.headers(principal, call.model))
         targets = route.targets
         targets[0].backend.dialect.check(path, call)
         if len(targets) > 1:
@@ -163,7 +181,8 @@ def _takes(fallback: Target, path: str, call: Call) -> bool:
 
 
 class Admission:
-    """A request that has to wait before it can begin: its key is not in memory yet, and may have been made just now."""
+    """A request that has to wait before it can begin: its key is not in memory yet, and may have been made just now, or
+    its limits are counted in Redis."""
 
     def __init__(
         self, inference: Inference, record: Record, headers: Headers, body: bytes, sink: Sink
@@ -193,16 +212,21 @@ class Admission:
             self._exchange.resume()
 
     async def _admit(self, headers: Headers, body: bytes) -> None:
+        inference, record = self._inference, self._record
         try:
-            principal = await self._inference.access.principal(headers)
-            self._exchange = self._inference.open(self._record, principal, body, self._sink)
+            principal = await inference.access.principal(headers)
+            plan = inference.plan(record, principal, body)
+            if principal.quota is not None:
+                if inference.shared_limits is not None:
+                    record.ticket = await inference.shared_limits.admit(principal, cost(plan.call))
+                else:
+                    record.ticket = inference.limits.admit(principal, cost(plan.call))
+            self._exchange = inference.start(record, plan, self._sink)
         except PraxisError as error:
             self._over = True
-            self._inference.refuse(error, self._record, self._sink)
+            inference.refuse(error, record, self._sink)
         except Exception:
             # The edge of a task: a defect must still answer its client.
             self._over = True
-            self._inference.refuse(
-                InternalError("The gateway failed; its log has the reason."), self._record, self._sink
-            )
+            inference.refuse(InternalError("The gateway failed; its log has the reason."), record, self._sink)
             raise

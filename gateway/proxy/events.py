@@ -81,7 +81,7 @@ class EventStream:
     """Feed it what arrives; it returns what may go on, whole events only.
 
     `error` holds the engine's error object once one was met (nothing after it is passed on), `done` is True after
-    `[DONE]`, and `usage` the token counts. `edit` is applied to each event that carries data and goes on. Raises
+    `[DONE]`, `usage` the token counts, and `seen` how many events had content. `edit` is applied to each event that carries data and goes on. Raises
     UpstreamError when an event exceeds `MAX_EVENT`.
     """
 
@@ -92,6 +92,7 @@ class EventStream:
     error: Any = None
     usage: tuple[int, int] | None = None
     started: bool = False
+    seen: int = 0
     _tail: bytearray = field(default_factory=bytearray)
 
     def feed(self, chunk: bytes) -> bytes:
@@ -121,6 +122,8 @@ class EventStream:
         start = len(whole) if self.edit is None else 0
         if start and (special := _first_special(whole)) is not None:
             start = whole.rfind(b"\n\n", 0, special) + 2 if b"\n\n" in whole[:special] else 0
+        if start:
+            self.seen += whole.count(b"data:", 0, start)
         if start == len(whole):
             self.started = True
             return self.rename(whole)
@@ -151,6 +154,7 @@ class EventStream:
             self.usage = tokens(event) or self.usage
             if not self.keep_usage and _EMPTY_CHOICES.search(event):
                 return b""
+        self.seen += 1
         renamed = self.rename(event)
         return renamed if self.edit is None else self.edit(renamed)
 

@@ -23,6 +23,7 @@ from gateway.proxy.attempts import Attempts
 from gateway.proxy.call import Call
 from gateway.proxy.connection import Connection, Headers
 from gateway.proxy.edit import HOLD, Edit
+from gateway.proxy.estimate import prompt_tokens
 from gateway.proxy.events import EventStream, rename, tokens
 from gateway.proxy.record import Observer, Record
 from gateway.proxy.sink import Sink, send_error
@@ -31,6 +32,9 @@ from gateway.routing.queue import Queue
 from gateway.routing.replica import Lease, Replica
 from gateway.routing.table import Target
 from praxis.errors import InternalError, Overloaded, PraxisError, UpstreamError, UpstreamTimeout
+
+TAIL = 1024
+"""Bytes at the end of a longer reply that are kept for the count of tokens in them."""
 
 MAX_ERROR = 64 * 1024
 AFTER_DONE_SECONDS = 1.0
@@ -83,6 +87,7 @@ class Exchange:
         "_status",
         "_sweep",
         "_target",
+        "_told",
         "_total",
     )
 
@@ -107,6 +112,7 @@ class Exchange:
         self._fresh = True
         self._paused = False
         self._status = 0
+        self._told = False
         self._headers: Headers = []
         self._held: list[bytes] = []
         self._size = 0
@@ -291,6 +297,7 @@ class Exchange:
         if self._events is not None:
             self._on_events(self._events, chunk)
         elif phase is Phase.STREAMING:
+            self._held[0] = chunk[-TAIL:] if len(chunk) >= TAIL else (self._held[0] + chunk)[-TAIL:]
             self._sink.data(chunk)
         else:
             self._hold(chunk)
@@ -310,6 +317,7 @@ class Exchange:
             self._record.prompt_tokens, self._record.completion_tokens = events.usage
         if events.done:
             self._complete(passed)
+            self._tell()
             # The connection is worth keeping once the engine has closed the body, which follows at once.
             self._phase = Phase.DRAINING
             self._deadline = self._loop.time() + AFTER_DONE_SECONDS
@@ -329,8 +337,10 @@ class Exchange:
         if self._size > (HOLD if self._edit is None else self._edit.most):
             kept = [(b"content-type", _header(self._headers, b"content-type") or b"application/json")]
             self._begin(kept)
-            self._sink.data(self._renamed(b"".join(self._held)))
-            self._held = []
+            begun = b"".join(self._held)
+            self._count(begun)
+            self._sink.data(self._renamed(begun))
+            self._held = [begun[-TAIL:]]
         elif self._target.first_byte is not None:
             self._deadline = self._loop.time() + self._target.timeouts.idle
 
@@ -349,6 +359,7 @@ class Exchange:
                 )
             )
         elif self._phase is Phase.STREAMING:
+            self._count(self._held[0])
             self._complete()
             self._finish()
         else:
@@ -358,8 +369,7 @@ class Exchange:
         if body[:24].lstrip().startswith(b'{"error"'):
             self._refused(502, body)
             return
-        if used := tokens(body):
-            self._record.prompt_tokens, self._record.completion_tokens = used
+        self._count(body)
         body = self._renamed(body)
         if self._edit is not None:
             body = self._edit.whole(body)
@@ -367,6 +377,11 @@ class Exchange:
         self._begin([(b"content-type", content_type), (b"content-length", b"%d" % len(body))])
         self._complete(body)
         self._finish()
+
+    def _count(self, part: bytes) -> None:
+        """Take the engine's count of tokens from where it stands in a plain reply: at its end, seldom at its beginning."""
+        if used := tokens(part):
+            self._record.prompt_tokens, self._record.completion_tokens = used
 
     def _renamed(self, body: bytes) -> bytes:
         upstream, public = self._target.upstream, self._plan.call.model
@@ -403,6 +418,8 @@ class Exchange:
         headers.append((b"x-request-id", record.request_id.encode()))
         headers += target.names
         headers += target.backend.dialect.notes(self._plan.path, self._plan.call)
+        if record.ticket is not None:
+            headers += record.ticket.headers()
         self._sink.start(200, headers)
 
     def _complete(self, last: bytes = b"") -> None:
@@ -492,7 +509,17 @@ class Exchange:
         self._phase = Phase.OVER
         self._drop()
         self._sweep.discard(self)
-        record, target = self._record, self._target
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell who watches, once, as soon as the client has its reply: its next request may follow at once."""
+        if self._told:
+            return
+        self._told = True
+        record, target, events = self._record, self._target, self._events
+        if events is not None and events.usage is None and record.first_event:
+            # A stream that was cut, or an engine that counts none: an event is a token, or nearly.
+            record.prompt_tokens, record.completion_tokens = prompt_tokens(self._plan.call), events.seen
         record.ended = monotonic()
         record.served_by, record.backend = target.model, target.backend.name
         record.attempts = self._attempts.count

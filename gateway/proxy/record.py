@@ -7,10 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.proxy.connection import Headers
 from praxis.keys import Principal
 
 GAPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """The upper bounds, in seconds, by which the gaps of a stream are counted."""
+
+
+class Ticket(Protocol):
+    """A request's admission by its key's limits."""
+
+    def headers(self) -> Headers:
+        """What the client is told of its limits."""
+
+    def settle(self, tokens: int | None) -> None:
+        """The request is over and used so many tokens; None leaves the estimate. Called exactly once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +37,8 @@ class Record:
     `gaps` counts the times between a stream's reads by `GAPS`, those beyond the last bound too; `gap_seconds` is their
     sum. A client's own slowness is none of them. `traceparent` is what the engine gets: the client's own, or with traces
     the request's own span, whose parent in the client is `parent_span`.
+    The tokens are the engine's own count, or for want of one an estimate. `made_with` is the model of a grounded answer,
+    whose tokens are counted where the document process asks that model.
     """
 
     request_id: str
@@ -53,9 +66,11 @@ class Record:
     error: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    made_with: str = ""
     traceparent: str = ""
     parent_span: str = ""
     sampled: bool = False
+    ticket: Ticket | None = None
 
     def streams(self) -> None:
         """The reply is a stream: its gaps count from here."""

@@ -45,6 +45,16 @@ def test_the_repository_s_own_file_is_good() -> None:
 
 
 MISTAKES: dict[str, tuple[str, str, list[str]]] = {
+    "limits-elsewhere": (
+        "adapter_roots: [adapters]}",
+        "limits: localhost:6379}",
+        ["line 1", "server.limits", "redis://"],
+    ),
+    "limits-with-a-password": (
+        "adapter_roots: [adapters]}",
+        "limits: 'redis://:hush@127.0.0.1'}",
+        ["line 1", "server.limits", "PRAXIS_REDIS_PASSWORD"],
+    ),
     "unknown-key": (
         "    upstream: qwen",
         "    upstrem: qwen",

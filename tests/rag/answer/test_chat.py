@@ -29,7 +29,7 @@ SAYS = (
     "是的。",
 )
 SHOWN = "法定休假日安排劳动者工作的，支付不低于工资的百分之三百的工资报酬[1]。建议咨询律师。是的。"
-ASKER = {"x-praxis-tenant": "clinic", "x-praxis-key": "key_1"}
+ASKER = {"x-praxis-tenant": "clinic", "x-praxis-key": "key_1", "x-praxis-asked": "labour"}
 TOOL: dict[str, Any] = {"type": "file_search", "vector_store_ids": ["vs_labour"]}
 
 
@@ -135,6 +135,7 @@ def test_the_model_sees_the_passages_and_the_clients_own_fields(client: openai.O
     assert request.header("authorization") == "Bearer rag-secret"
     assert request.header("x-praxis-tenant") == "clinic"
     assert request.header("x-praxis-key") == "key_1"
+    assert request.header("x-praxis-asked") == "labour"
 
 
 def test_an_assistants_own_settings_apply(client: openai.OpenAI, engine: VLLM) -> None:
