@@ -42,13 +42,13 @@ class Links:
 
 
 class Answering:
-    """The route on a free port, alive inside `with`; it generates at `gateway`."""
+    """The route on a free port, alive inside `with`; it generates at `gateway`, which knows it by `secret`."""
 
-    def __init__(self, folder: Path, gateway: str, corpus: Corpus) -> None:
+    def __init__(self, folder: Path, gateway: str, corpus: Corpus, secret: str = "rag-secret") -> None:
         (folder / "models.yaml").write_text(CONFIG)
         config = load(folder / "models.yaml")
         self.port = free_port()
-        self.generation = Generation(gateway, "rag-secret")
+        self.generation = Generation(gateway, secret)
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
