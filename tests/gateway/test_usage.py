@@ -63,23 +63,59 @@ class Counted:
             raise AssertionError(f"{last} is not {expected}") from None
 
 
-@pytest.fixture
-def running(gateway: Serve, engine: VLLM) -> Gateway:
-    """A gateway before one engine."""
-    return gateway(house(engine))
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Counted]]:
+    """Requests that end in every way, each kind by a key of its own: they are written together, so the tests wait once."""
+    with VLLM() as engine, VLLM(embeds=1000) as embedder:
+        config = json.loads(house(engine))
+        config["backends"]["embedder"] = {"kind": "vllm", "replicas": [embedder.url]}
+        config["models"]["words"] = {"backend": "embedder", "upstream": "qwen"}
+        with Gateway(tmp_path_factory.mktemp("usage"), json.dumps(config)) as running:
+            kinds = ("whole", "completions", "few words", "many words", "left", "broken", "wrong")
+            counted = {kind: Counted(running, kind) for kind in kinds}
+            _whole(counted["whole"])
+            assert counted["completions"].ask(path="/v1/completions").status == 200
+            assert counted["completions"].ask(path="/v1/completions", stream=True).done
+            assert len(_embedded(counted["few words"], 1)) < 1 << 20
+            assert len(_embedded(counted["many words"], 400)) > 1 << 20
+            engine.script.next(slow(gap=0.3))
+            with leaving(running, after=b"content", key=counted["left"].secret, stream=True):
+                pass
+            engine.script.next(cut(4))
+            assert not counted["broken"].ask(stream=True).done
+            engine.script.next(error_event(3))
+            assert not counted["broken"].ask(stream=True).done
+            _wrong(counted["wrong"], engine)
+            yield counted
 
 
-@pytest.fixture
-def counted(running: Gateway, request: pytest.FixtureRequest) -> Counted:
-    return Counted(running, request.node.name[:100])
-
-
-def test_plain_and_streamed_answers_count_the_same(counted: Counted) -> None:
+def _whole(counted: Counted) -> None:
     usage = json.loads(counted.ask().raw)["usage"]
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (PROMPT, ANSWER)
     assert counted.ask(stream=True).done
     assert counted.ask(stream=True, stream_options={"include_usage": True}).done
     assert counted.ask(model="default").status == 200
+
+
+def _embedded(counted: Counted, inputs: int) -> bytes:
+    body = {"model": "words", "input": ["overtime"] * inputs, "encoding_format": "float"}
+    reply = counted.running.post("/v1/embeddings", key=counted.secret, json=body)
+    assert reply.status_code == 200, reply.text
+    return reply.content
+
+
+def _wrong(counted: Counted, engine: VLLM) -> None:
+    engine.script.next(status(400))
+    assert counted.ask().status == 400
+    assert counted.ask(model="nobody").status == 404
+    engine.script.always(status(500))
+    assert counted.ask().status == 502
+    engine.script.calm()
+    assert counted.running.post(CHAT, key="sk-praxis-unknown", json={}).status_code == 401
+
+
+def test_plain_and_streamed_answers_count_the_same(asked: dict[str, Counted]) -> None:
+    counted = asked["whole"]
     counted.becomes(4, 0, 4 * PROMPT, 4 * ANSWER)
     by_model = {row["model"]: row["requests"] for row in counted.told("model")}
     assert by_model == {"law": 3, "default": 1}
@@ -87,28 +123,17 @@ def test_plain_and_streamed_answers_count_the_same(counted: Counted) -> None:
     assert counted.told("tenant")[0]["tenant"] == counted.name
 
 
-def test_completions_count(counted: Counted) -> None:
-    assert counted.ask(path="/v1/completions").status == 200
-    assert counted.ask(path="/v1/completions", stream=True).done
-    counted.becomes(2, 0, 2 * PROMPT, 2 * ANSWER)
+def test_completions_count(asked: dict[str, Counted]) -> None:
+    asked["completions"].becomes(2, 0, 2 * PROMPT, 2 * ANSWER)
 
 
-@pytest.mark.parametrize("inputs", [1, 400])
-def test_embeddings_count_however_long_the_reply(gateway: Serve, inputs: int) -> None:
-    with VLLM(embeds=1000) as engine:
-        running = gateway(house(engine))
-        counted = Counted(running, f"embeds {inputs}")
-        body = {"model": "law", "input": ["overtime"] * inputs, "encoding_format": "float"}
-        reply = running.post("/v1/embeddings", key=counted.secret, json=body)
-        assert reply.status_code == 200, reply.text
-        assert (len(reply.content) > 1 << 20) == (inputs > 1)
-        counted.becomes(1, 0, reply.json()["usage"]["prompt_tokens"], 0)
+@pytest.mark.parametrize("kind", ["few words", "many words"])
+def test_embeddings_count_however_long_the_reply(asked: dict[str, Counted], kind: str) -> None:
+    asked[kind].becomes(1, 0, 3, 0)
 
 
-def test_a_stream_that_its_client_leaves_counts_what_was_said(counted: Counted, engine: VLLM) -> None:
-    engine.script.next(slow(gap=0.3))
-    with leaving(counted.running, after=b"content", key=counted.secret, stream=True):
-        pass
+def test_a_stream_that_its_client_leaves_counts_what_was_said(asked: dict[str, Counted]) -> None:
+    counted = asked["left"]
     eventually(lambda: counted.sums()[0] == 1, "it is counted", within=8)
     requests, errors, prompt, completion = counted.sums()
     assert (requests, errors) == (1, 0), "leaving is no error"
@@ -116,11 +141,8 @@ def test_a_stream_that_its_client_leaves_counts_what_was_said(counted: Counted, 
     assert 1 <= completion <= ANSWER
 
 
-def test_a_stream_that_breaks_counts_what_was_said(counted: Counted, engine: VLLM) -> None:
-    engine.script.next(cut(4))
-    assert not counted.ask(stream=True).done
-    engine.script.next(error_event(3))
-    assert not counted.ask(stream=True).done
+def test_a_stream_that_breaks_counts_what_was_said(asked: dict[str, Counted]) -> None:
+    counted = asked["broken"]
     eventually(lambda: counted.sums()[0] == 2, "both are counted", within=8)
     requests, errors, prompt, completion = counted.sums()
     assert (requests, errors) == (2, 2)
@@ -128,60 +150,15 @@ def test_a_stream_that_breaks_counts_what_was_said(counted: Counted, engine: VLL
     assert completion == 4 + 3, "an event is a token, or nearly"
 
 
-def test_errors_count_as_requests_without_tokens(counted: Counted, engine: VLLM) -> None:
-    engine.script.next(status(400))
-    assert counted.ask().status == 400
-    assert counted.ask(model="nobody").status == 404
-    engine.script.always(status(500))
-    assert counted.ask().status == 502
-    engine.script.calm()
-    counted.becomes(3, 3, 0, 0)
+def test_errors_count_as_requests_without_tokens(asked: dict[str, Counted]) -> None:
+    asked["wrong"].becomes(3, 3, 0, 0)
 
 
-def test_what_is_refused_for_its_key_counts_for_nobody(running: Gateway, counted: Counted) -> None:
-    assert running.post(CHAT, key="sk-praxis-unknown", json={}).status_code == 401
-    assert counted.ask().status == 200
-    eventually(lambda: counted.sums()[0] == 1, "the known one is counted", within=8)
+def test_what_is_refused_for_its_key_counts_for_nobody(asked: dict[str, Counted]) -> None:
+    asked["wrong"].becomes(3, 3, 0, 0)
+    running = asked["wrong"].running
     everyone = running.get("/admin/v1/usage", key=running.admin_key, params={"by": "key"}).json()["data"]
-    assert all(row["key_id"] for row in everyone)
-
-
-# Grounded answers
-
-
-@pytest.fixture
-def rag() -> Iterator[VLLM]:
-    """A server in the place of the document process: it answers to the assistant's name."""
-    with VLLM("labour-law") as process:
-        yield process
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_grounded_answer_counts_once_and_to_the_asker(
-    gateway: Serve, engine: VLLM, rag: VLLM, stream: bool, request: pytest.FixtureRequest
-) -> None:
-    config = json.loads(house(engine))
-    config["rag"] = {"url": rag.url}
-    config["assistants"] = {"labour-law": {"model": "law", "knowledge": ["labour-law"]}}
-    running = gateway(json.dumps(config))
-    counted = Counted(running, request.node.name[:100])
-    assert counted.ask(model="labour-law", stream=stream).status == 200
-    (asked,) = rag.asked
-    # What rag then asks in the asker's name, with the headers that it was given.
-    names = ("authorization", "x-praxis-tenant", "x-praxis-key", "x-praxis-asked")
-    passed = {name: asked.header(name) or "" for name in names}
-    inner = ask(running, stream=True, headers=passed, stream_options={"include_usage": True})
-    usage = next(json.loads(event)["usage"] for event in inner.events if '"usage":{' in event)
-    counted.becomes(1, 0, usage["prompt_tokens"], usage["completion_tokens"])
-    assert counted.told("model,adapter")[0] == {
-        "model": "labour-law",
-        "adapter": "law",
-        "requests": 1,
-        "errors": 0,
-        "prompt_tokens": usage["prompt_tokens"],
-        "completion_tokens": usage["completion_tokens"],
-        "total_tokens": usage["total_tokens"],
-    }
+    assert {row["key"] for row in everyone} == set(asked)
 
 
 # What befalls the process and the database
