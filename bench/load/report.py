@@ -81,12 +81,7 @@ def notes(result: Mapping[str, Any]) -> Iterator[str]:
         yield "Figures are medians over the rounds; ÷ is praxis to that subject, taken within each round."
         if not result["pinned"]:
             yield "Fewer than two cores: servers, engines and load took each other's time."
-        taken = sorted(_taken_by_others(result))
-        if taken[-1] >= DISTURBED:
-            yield (
-                f"Other programs took {median(taken):.0%} of a core that was measured on, at worst {taken[-1]:.0%}: "
-                "speeds and times are not to be believed. Close them, or let `--attempts` find quiet moments."
-            )
+        yield from _disturbance(sorted(_taken_by_others(result)))
     rates = [cell for row in throughput(result) for cell in row.values() if isinstance(cell, str)]
     if any(cell.startswith(_BOUND) for cell in rates):
         yield "≥: client and engines filled their own core, so the server could do more."
@@ -99,6 +94,21 @@ def notes(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"{len(missing)} of {len(list(targets(result)))} targets need what this run did not measure."
     if soak := result["soak"]:
         yield _soak(soak)
+
+
+def _disturbance(taken: Sequence[float]) -> Iterator[str]:
+    """What others' shares of a core, sorted, say of the figures."""
+    disturbed = sum(share >= DISTURBED for share in taken)
+    if median(taken) >= DISTURBED:
+        yield (
+            f"Other programs took {median(taken):.0%} of a core that was measured on, at worst {taken[-1]:.0%}: "
+            "speeds and times are not to be believed. Close them, or let `--attempts` find quiet moments."
+        )
+    elif disturbed:
+        yield (
+            f"{disturbed} of {len(taken)} measurements lost more than {DISTURBED:.0%} of a core to other programs, "
+            f"at worst {taken[-1]:.0%}: medians bear that, single rounds do not."
+        )
 
 
 def _taken_by_others(result: Mapping[str, Any]) -> Iterator[float]:
