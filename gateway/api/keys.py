@@ -1,19 +1,18 @@
-"""`/admin/v1/keys` and `/admin/v1/usage`: who may ask for how much, and what they used. Admin keys only."""
+"""`/admin/v1/keys`: who may ask for how much. Admin keys only."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.access import Access
+from gateway.api import usage as usage_api
 from gateway.api.identity import Operator
 from praxis.keys import Keys, Quota
-from praxis.moments import moment
 from praxis.usage import Usage
 
 logger = logging.getLogger("praxis.gateway.keys")
@@ -26,29 +25,27 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class CreateKey(_Body):
+class _Limits(_Body):
+    """What a key may use, and how much of it."""
+
+    models: Words = None
+    knowledge: Words = None
+    expires_at: float | None = None
+    rpm: Limit = None
+    tpm: Limit = None
+    concurrency: Limit = None
+
+
+class CreateKey(_Limits):
     """A new key; fields left out mean no limit. `expires_at` is in Unix seconds."""
 
     name: str
     admin: bool = False
     tenant: str | None = None
-    models: Words = None
-    knowledge: Words = None
-    expires_at: float | None = None
-    rpm: Limit = None
-    tpm: Limit = None
-    concurrency: Limit = None
 
 
-class UpdateKey(_Body):
+class UpdateKey(_Limits):
     """What is to change; fields left out stay, and null takes a limit away."""
-
-    models: Words = None
-    knowledge: Words = None
-    expires_at: float | None = None
-    rpm: Limit = None
-    tpm: Limit = None
-    concurrency: Limit = None
 
 
 class RotateKey(_Body):
@@ -93,31 +90,10 @@ class Revoked(BaseModel):
     revoked: bool = True
 
 
-class UsageRow(BaseModel):
-    """What was used; of the first six only those that were asked for `by`."""
-
-    hour: str | None = None
-    day: str | None = None
-    key: str | None = None
-    key_id: str | None = None
-    tenant: str | None = None
-    model: str | None = None
-    adapter: str | None = None
-    requests: int
-    errors: int
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
-class UsageList(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[UsageRow]
-
-
 def routes(keys: Keys, usage: Usage, access: Access) -> APIRouter:
-    """The router."""
+    """The router, with that of the keys' usage in it."""
     router = APIRouter(prefix="/admin/v1", tags=["admin"])
+    router.include_router(usage_api.routes(usage))
 
     def shown(key_id: str) -> Key:
         return Key.model_validate(keys.get(key_id))
@@ -178,32 +154,5 @@ def routes(keys: Keys, usage: Usage, access: Access) -> APIRouter:
         await access.refresh()
         changed("key revoked", key_id, operator)
         return Revoked(id=key_id)
-
-    @router.get("/usage", response_model_exclude_none=True)
-    async def read_usage(
-        _: Operator,
-        by: Annotated[
-            str, Query(description="hour, day, key, tenant, model, adapter, with commas")
-        ] = "key,model",
-        since: Annotated[str, Query(description="Unix seconds, a day, or a length of time ago")] = "30d",
-        until: Annotated[str | None, Query(description="The same; left out, up to now")] = None,
-        key: Annotated[str | None, Query(description="A key's name or id")] = None,
-        tenant: str | None = None,
-        model: str | None = None,
-        adapter: str | None = None,
-    ) -> UsageList:
-        """Requests, errors and tokens, told by what `by` names. The last two seconds may be missing."""
-        now = time.time()
-        asked: dict[str, Any] = {
-            "since": moment(since, "since", now),
-            "until": None if until is None else moment(until, "until", now),
-            "key": key,
-            "tenant": tenant,
-            "model": model,
-            "adapter": adapter,
-        }
-        dimensions = [each.strip() for each in by.split(",") if each.strip()]
-        rows = await asyncio.to_thread(lambda: usage.read(dimensions, **asked))
-        return UsageList(data=[UsageRow.model_validate(each) for each in rows])
 
     return router
