@@ -1,0 +1,226 @@
+"""The commands `praxis eval …`. Heavy imports stay inside the commands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from praxis.errors import ConfigError, PraxisError, Problem
+from praxis.tables import Format, render
+
+if TYPE_CHECKING:
+    from bench.eval.chat import Gateway
+    from bench.eval.datasets import Dataset
+    from bench.eval.run import Plan
+
+evaluate = typer.Typer(
+    help="Quality: ask models a data set, score the answers, compare them.", no_args_is_help=True
+)
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
+
+_LISTED = 20
+"""How many wrong rows a message names; more would scroll the first ones away."""
+
+
+@evaluate.command("run")
+def eval_run(
+    model: Annotated[list[str], typer.Option(help="A target: model, adapter or assistant; repeat for more.")],
+    dataset: Annotated[str, typer.Option(help="A name in the folder's dataset_info.json.")],
+    dataset_dir: Annotated[Path, typer.Option(help="A folder of data sets, as LLaMA-Factory keeps them.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run [default: .praxis/runs/DATASET-TIME].")
+    ] = None,
+    url: Annotated[
+        str, typer.Option(help="The gateway; its key is read from PRAXIS_API_KEY.")
+    ] = "http://127.0.0.1:8080",
+    max_samples: Annotated[int | None, typer.Option(min=1, help="Only the first rows, this many.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Questions under way at once.")] = 8,
+    temperature: Annotated[float, typer.Option(min=0, help="0 makes scores repeatable.")] = 0.95,
+    top_p: Annotated[float, typer.Option(min=0, max=1, help="Share of probability to draw from.")] = 0.7,
+    top_k: Annotated[
+        int, typer.Option(help="Tokens to draw from; 0 sends none, for engines that refuse it.")
+    ] = 50,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 1024,
+    repetition_penalty: Annotated[float, typer.Option(min=0, help="Above 1: fewer repetitions.")] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable, where the engine can.")] = None,
+    default_system: Annotated[str | None, typer.Option(help="System prompt for rows that have none.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one answer.")] = 600.0,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait while nobody listens.")] = 30.0,
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Leave wrong rows out instead of refusing the data set.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Finish the run in --out.")] = False,
+) -> None:
+    """Ask every model every row, keep each answer as it comes, then score them as LLaMA-Factory does.
+
+    The sampling options and their defaults are those of LLaMA-Factory's scripts/vllm_infer.py. The folder gets
+    MODEL.jsonl (predictions) and MODEL.scores.json for each model, and run.json with the settings.
+    """
+    from bench.eval.chat import Gateway, Sampling
+    from bench.eval.datasets import load
+    from bench.eval.run import Plan
+
+    began = time.monotonic()
+    if resume and out is None:
+        raise typer.BadParameter("`--resume` needs `--out`, the folder of the run to finish.")
+    data = load(dataset, dataset_dir, max_samples=max_samples)
+    _check_rows(data, skip_bad_rows)
+    sampling = Sampling(temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed)
+    plan = Plan(data, list(dict.fromkeys(model)), sampling, default_system, concurrency)
+    gateway = Gateway(
+        url,
+        os.environ.get("PRAXIS_API_KEY"),
+        timeout=timeout,
+        patience=patience,
+        connections=concurrency,
+        notice=lambda text: typer.echo(text, err=True),
+    )
+    folder = out or _runs_folder() / f"{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    results = _carry_out(plan, gateway, folder, resume=resume, began=began)
+    typer.echo(render([_summary(each) for each in results], Format.table))
+    typer.echo(f"Predictions and scores are in {folder}", err=True)
+    _must_be_whole(results, folder)
+
+
+@evaluate.command("score")
+def eval_score(
+    predictions: Annotated[Path, typer.Argument(help="JSONL with `predict` and `label` in each line.")],
+    form: FormatOption = Format.json,
+) -> None:
+    """Score a predictions file, LLaMA-Factory's or our own: BLEU-4 and ROUGE-1/2/L under its names."""
+    from bench.eval.predictions import read
+    from bench.eval.scores import score
+    from bench.eval.similarity import Scorer
+
+    rows = read(predictions)
+    if not rows:
+        raise ConfigError(str(predictions), [Problem(None, "", "it has no lines; there is nothing to score")])
+    scores = score(rows, Scorer())
+    if form is Format.json:
+        typer.echo(json.dumps(scores, ensure_ascii=False, indent=4))
+    else:
+        typer.echo(render([scores], form))
+    if scores["errors"]:
+        typer.echo(
+            f"{sum(scores['errors'].values())} of {scores['rows']} rows have no answer and are in no mean.",
+            err=True,
+        )
+
+
+@evaluate.command("compare")
+def eval_compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or predictions files.")],
+    form: FormatOption = Format.table,
+) -> None:
+    """Print the targets of one or more runs side by side."""
+    from bench.eval.compare import compare, entries
+    from bench.eval.similarity import Scorer
+
+    comparison = compare(entries(runs), Scorer())
+    if form is Format.json:
+        typer.echo(
+            json.dumps(
+                {"targets": comparison.table, "paired": comparison.paired, "note": comparison.note},
+                ensure_ascii=False,
+                indent=2,
+            )
+        )
+        return
+    typer.echo(render(comparison.table, form))
+    if comparison.note:
+        typer.echo(f"Note: {comparison.note}.", err=True)
+    if comparison.paired:
+        typer.echo("\n" + render(comparison.paired, form))
+
+
+@evaluate.command("list")
+def eval_list(
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Where runs are kept [default: .praxis/runs].")
+    ] = None,
+    form: FormatOption = Format.table,
+) -> None:
+    """List the runs that are kept, oldest first."""
+    from bench.eval.run import runs
+
+    place = folder or _runs_folder()
+    listing = [run.listing() for run in runs(place)]
+    if not listing and form is not Format.json:
+        typer.echo(f"No run is in {place}.")
+        return
+    typer.echo(render(listing, form))
+
+
+def _check_rows(data: Dataset, skip: bool) -> None:
+    """Refuse wrong rows, or name them on stderr where they are to be left out."""
+    if skip and data.examples:
+        for problem in data.bad:
+            typer.echo(f"left out {problem}", err=True)
+    elif data.bad:
+        advice = "no row is left" if skip else "mend these rows, or leave them out with `--skip-bad-rows`"
+        unnamed = len(data.bad) - _LISTED
+        if unnamed > 0:
+            advice = f"{unnamed} more rows are wrong; {advice}"
+        raise ConfigError(str(data.path), [*data.bad[:_LISTED], Problem(None, "", advice)])
+
+
+def _carry_out(
+    plan: Plan, gateway: Gateway, folder: Path, *, resume: bool, began: float
+) -> list[dict[str, Any]]:
+    """The scores of each target. Raises PraxisError, which says how to finish, when it is stopped before the end."""
+    try:
+        return asyncio.run(_ask(plan, gateway, folder, resume=resume, began=began))
+    except KeyboardInterrupt:
+        raise PraxisError(f"Stopped. {_how_to_finish(folder)}") from None
+    except OSError as error:
+        raise PraxisError(
+            f"`{folder}` cannot be written: {error.strerror}. {_how_to_finish(folder)}"
+        ) from None
+
+
+async def _ask(
+    plan: Plan, gateway: Gateway, folder: Path, *, resume: bool, began: float
+) -> list[dict[str, Any]]:
+    from bench.eval.run import Run
+    from bench.progress import bars
+
+    async with gateway:
+        await gateway.check(plan.targets)
+        run = Run.begin(folder, plan.record(gateway.url), resume=resume)
+        with bars() as report:
+            return await run.ask(plan, gateway, report, began=began)
+
+
+def _must_be_whole(results: list[dict[str, Any]], folder: Path) -> None:
+    """Raise PraxisError where a target's answers, or all of them, are missing."""
+    lost = next((each["stopped"] for each in results if each["stopped"]), None)
+    if lost:
+        raise PraxisError(f"Stopped early: {lost} {_how_to_finish(folder)}")
+    if not all(each["scored"] for each in results):
+        raise PraxisError("A target answered no row at all; its `.jsonl` says why, row by row.")
+
+
+def _summary(scores: dict[str, Any]) -> dict[str, Any]:
+    from bench.eval.similarity import METRICS
+
+    return {
+        "target": scores["target"],
+        **{metric: scores[f"predict_{metric}"] for metric in METRICS},
+        **{count: scores[count] for count in ("rows", "scored", "errors", "truncated", "missing")},
+        "samples/s": scores["predict_samples_per_second"],
+    }
+
+
+def _how_to_finish(folder: Path) -> str:
+    return f"What is answered is kept; finish with the same command and `--out {folder} --resume`."
+
+
+def _runs_folder() -> Path:
+    return Path(os.environ.get("PRAXIS_HOME") or ".praxis") / "runs"
