@@ -19,7 +19,12 @@ adapters = typer.Typer(help="Load, list and unload LoRA adapters while engines r
 def load(
     name: Annotated[str, typer.Argument(help="The name that clients will use as `model`.")],
     base: Annotated[str, typer.Option(help="The model of models.yaml that it was trained on.")],
-    source: Annotated[str, typer.Option(help="The PEFT folder, as the gateway and the engines see it.")],
+    source: Annotated[
+        str,
+        typer.Option(
+            help="The PEFT folder, or a training run's output_dir, as the gateway and the engines see it."
+        ),
+    ],
     url: UrlOption = URL,
 ) -> None:
     """Load the adapter NAME into every replica of its base; it answers at once."""
@@ -28,6 +33,10 @@ def load(
     )
     replicas = loaded["replicas"]
     resident = sum(each["loaded"] for each in replicas)
+    if loaded["why"]:
+        typer.echo(f"Took {loaded['source']}: {loaded['why']}.")
+    for each in loaded["unchecked"]:
+        typer.echo(f"Not checked. {each}")
     typer.echo(f"{name}@{loaded['revision']} is live on {resident} of {len(replicas)} replicas of `{base}`.")
 
 

@@ -78,6 +78,7 @@ class Server(Section):
     trusted_proxies: list[str] = []
     limits: RedisUrl | None = None
     adapter_roots: list[Path] = [Path("adapters")]
+    adapter_max_gb: Annotated[float, Field(gt=0)] = 8
 
 
 class Launch(Section):
@@ -177,8 +178,11 @@ class Thinking(Section):
 
 
 class Model(Section):
+    """`weights` is a folder with the model's weights on this machine, for what needs to look at them."""
+
     backend: str
     upstream: str
+    weights: Path | None = None
     aliases: list[Name] = []
     defaults: dict[str, Any] = {}
     fallback: list[str] = []
@@ -386,6 +390,11 @@ def _references(config: Config, document: LinedYaml) -> list[Problem]:
             must_exist(("models", name, "fallback", index), other, config.models, "models")
             if other == name:
                 problem(("models", name, "fallback", index), "a model cannot fall back to itself; remove it")
+        if model.weights is not None and not (config.resolve(model.weights) / "config.json").is_file():
+            problem(
+                ("models", name, "weights"),
+                f"`{config.resolve(model.weights)}` holds no config.json; give the folder of the model's weights",
+            )
     for name, model in config.models.items():
         for index, alias in enumerate(model.aliases):
             claim(("models", name, "aliases", index), alias)
@@ -393,10 +402,10 @@ def _references(config: Config, document: LinedYaml) -> list[Problem]:
         claim(("adapters", name), name)
         must_exist(("adapters", name, "base"), adapter.base, config.models, "models")
         source = config.resolve(adapter.source)
-        if not (source / "adapter_config.json").is_file():
+        if not any(any(source.glob(f"{each}adapter_config.json")) for each in ("", "checkpoint-*/")):
             problem(
                 ("adapters", name, "source"),
-                f"`{source}` has no readable adapter_config.json; give a PEFT folder",
+                f"`{source}` has no readable adapter_config.json; give a PEFT folder, or a training run's output_dir",
             )
     for name, assistant in config.assistants.items():
         claim(("assistants", name), name)

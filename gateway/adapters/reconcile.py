@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from gateway.adapters.desired import Desired, DesiredAdapters
 from gateway.adapters.engine import Engines
-from gateway.adapters.source import read
+from gateway.adapters.fit import fit_of
+from gateway.adapters.source import Source, read
 from gateway.routing.backend import Backend
 from gateway.routing.replica import Replica
 from gateway.routing.table import LiveAdapter, Registry
@@ -78,11 +79,14 @@ class Adapters:
         for name, section in config.adapters.items():
             path = config.resolve(section.source)
             try:
-                source = await asyncio.to_thread(read, path, [path])
+                # Where the file says is the operator's own word, so it needs no root.
+                source = await self._checked(config, section.base, path, None)
             except InvalidRequest as error:
                 logger.error("adapter refused", extra={"adapter": name, "reason": error.message})
                 continue
-            wanted[name] = Desired(name, section.base, str(path), source.revision, "models.yaml", time.time())
+            wanted[name] = Desired(
+                name, section.base, str(source.path), source.revision, "models.yaml", time.time()
+            )
         now = asyncio.get_running_loop().time()
         names = {each.upstream for each in wanted.values()}
         gone = {each.upstream: now for each in self._wanted.values()} | self._dropped
@@ -106,8 +110,8 @@ class Adapters:
         config = self._config()
         backend = self._backend(config, name, base)
         path = config.resolve(Path(source))
-        checked = await asyncio.to_thread(read, path, config.adapter_roots())
-        wanted = Desired(name, base, str(path), checked.revision, who, time.time())
+        checked = await self._checked(config, base, path, config.adapter_roots())
+        wanted = Desired(name, base, str(checked.path), checked.revision, who, time.time())
         async with self._changing:
             old = self._wanted.get(name)
             await self._load_everywhere(backend, wanted)
@@ -116,7 +120,8 @@ class Adapters:
             if old is not None and old.upstream != wanted.upstream:
                 await self._unload_everywhere(old)
         logger.info("adapter loaded", extra={"adapter": name, "revision": wanted.revision, "by": who})
-        return self._describe(wanted)
+        choice = {"chosen": checked.chosen, "why": checked.why, "unchecked": checked.unchecked}
+        return self._describe(wanted) | choice
 
     async def unload(self, name: str, who: str) -> None:
         """Take `name` out of every replica. Raises NotFound; InvalidRequest for one that models.yaml names."""
@@ -141,6 +146,10 @@ class Adapters:
             task = asyncio.get_running_loop().create_task(self._reconcile(backend, replica))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    async def _checked(self, config: Config, base: str, path: Path, roots: Sequence[Path] | None) -> Source:
+        """The adapter at `path`, checked against `base`; in a thread, for it reads every weight."""
+        return await asyncio.to_thread(lambda: read(path, roots, fit_of(config, base)))
 
     def _backend(self, config: Config, name: str, base: str) -> Backend:
         if not _NAME.fullmatch(name):

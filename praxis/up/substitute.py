@@ -32,6 +32,9 @@ def substitute(config: Config, model: str) -> Config:
     dropped = {key for key, each in config.adapters.items() if each.base in replaced}
     _launch(document["backends"][launched[0]]["launch"], model, config)
     document["models"] = _models(document["models"], name, launched[0], replaced)
+    for each in document["models"].values():
+        if each.get("weights"):
+            each["weights"] = str(config.resolve(Path(each["weights"])))
     document["adapters"] = {
         key: each | {"source": str(config.resolve(Path(each["source"])))}
         for key, each in (document.get("adapters") or {}).items()
@@ -73,6 +76,7 @@ def _models(models: dict[str, Any], name: str, backend: str, replaced: set[str])
     gone = [models[key] for key in models if key in replaced]
     entry = dict(gone[0]) if gone else {"backend": backend}
     entry["upstream"] = name
+    entry.pop("weights", None)
     aliases = [alias for each in gone for alias in each.get("aliases") or []]
     entry["aliases"] = [alias for alias in dict.fromkeys(aliases) if alias != name]
     kept = {key: dict(each) for key, each in models.items() if key not in replaced}
