@@ -18,7 +18,7 @@ _POLL_SECONDS = 0.5
 UrlOption = Annotated[str, typer.Option("--url", envvar="PRAXIS_GATEWAY_URL", help="The gateway.")]
 NameArgument = Annotated[str, typer.Argument(help="The knowledge base's name or id.")]
 FilesArgument = Annotated[
-    list[Path], typer.Argument(help="TXT, Markdown or PDF.", exists=True, dir_okay=False)
+    list[Path], typer.Argument(help="PDF, DOCX, HTML, TXT or Markdown.", exists=True, dir_okay=False)
 ]
 
 knowledge = typer.Typer(help="Make, fill and search knowledge bases.", no_args_is_help=True)
@@ -36,7 +36,15 @@ def create(
 
 
 @knowledge.command("add")
-def add(name: NameArgument, files: FilesArgument, url: UrlOption = URL) -> None:
+def add(
+    name: NameArgument,
+    files: FilesArgument,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="The encoding of text files, such as big5; found out where it is clear."),
+    ] = None,
+    url: UrlOption = URL,
+) -> None:
     """Read FILES into the knowledge base NAME and wait until each is searchable or refused.
 
     A file of the same name that is there already is replaced once the new one is in.
@@ -44,7 +52,7 @@ def add(name: NameArgument, files: FilesArgument, url: UrlOption = URL) -> None:
     gateway = _Gateway(url)
     store_id = gateway.store(name)
     older = {each["filename"]: each["id"] for each in gateway.files(store_id)}
-    started = {path: gateway.upload(store_id, path) for path in files}
+    started = {path: gateway.upload(store_id, path, encoding) for path in files}
     refused = 0
     for path, file_id in started.items():
         entry = gateway.settled(store_id, file_id)
@@ -206,13 +214,14 @@ class _Gateway:
         for each in self.pages(f"/vector_stores/{store_id}/files"):
             yield {"id": each["id"], "status": each["status"], "filename": names.get(each["id"], "-")}
 
-    def upload(self, store_id: str, path: Path) -> str:
+    def upload(self, store_id: str, path: Path, encoding: str | None) -> str:
         """Send a file and put it into a knowledge base; its id."""
         with path.open("rb") as content:
             file = self.ask(
                 "POST", "/files", data={"purpose": "assistants"}, files={"file": (path.name, content)}
             )
-        self.ask("POST", f"/vector_stores/{store_id}/files", json={"file_id": file["id"]})
+        body = {"file_id": file["id"]} | ({"attributes": {"encoding": encoding}} if encoding else {})
+        self.ask("POST", f"/vector_stores/{store_id}/files", json=body)
         return str(file["id"])
 
     def settled(self, store_id: str, file_id: str) -> dict[str, Any]:

@@ -147,7 +147,7 @@ class Files:
         query = sa.select(tables.texts).where(tables.texts.c.file_id == file_id)
         with self._engine.connect() as connection:
             row = connection.execute(query).first()
-        return Document(row.text, tuple(row.pages)) if row else None
+        return Document.of(row.text, row.pages, row.facts or {}) if row else None
 
     def keep(self, file_id: str, document: Document) -> None:
         """Remember the extracted text of a file, unless the file is gone by now."""
@@ -159,8 +159,8 @@ class Files:
                 sa.select(tables.texts.c.file_id).where(tables.texts.c.file_id == file_id)
             ).first()
             if there and not known:
-                values = {"file_id": file_id, "text": document.text, "pages": list(document.pages)}
-                connection.execute(sa.insert(tables.texts).values(values))
+                values = {"text": document.text, "pages": list(document.pages), "facts": document.facts()}
+                connection.execute(sa.insert(tables.texts).values(values | {"file_id": file_id}))
 
     def expired(self) -> Sequence[File]:
         """The files whose time is over."""

@@ -41,6 +41,7 @@ texts = sa.Table(
     Column("file_id", _cascade("rag_file.id"), primary_key=True),
     Column("text", Text, nullable=False),
     Column("pages", sa.JSON, nullable=False),  # offsets at which pages begin
+    Column("facts", sa.JSON),  # format, encoding, pages read by OCR, headings, notes
 )
 
 stores = sa.Table(
@@ -110,8 +111,19 @@ passages = sa.Table(
 )
 
 
-def _first(connection: Connection) -> None:
+def _present(connection: Connection) -> None:
+    """Make what is missing of the tables above. A column that comes later may be empty, so that rows need no change."""
     _metadata.create_all(connection)
+    inspector = sa.inspect(connection)
+    quote = connection.dialect.identifier_preparer
+    for table in _metadata.sorted_tables:
+        there = {each["name"] for each in inspector.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                name = f"{quote.format_table(table)} ADD COLUMN {quote.format_column(column)}"
+                connection.exec_driver_sql(f"ALTER TABLE {name} {kind}")
 
 
-STEPS: Sequence[Step] = (_first,)
+STEPS: Sequence[Step] = (_present, _present)
+"""One for each time that the tables grew."""

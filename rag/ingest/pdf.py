@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 from pypdf import PdfReader
@@ -51,7 +52,7 @@ def read(path: Path) -> Document:
             "invalid_file",
             "The PDF has no text layer, so it looks scanned; run text recognition (OCR) on it and upload the result.",
         )
-    document = join(pages)
+    document = replace(join(pages), format="pdf")
     if len(_GARBLED.findall(document.text)) > len(document.text) / 5:
         raise Unreadable(
             "invalid_file",

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from rag.index.embedding import Embedder, Vectors
 from rag.index.shelf import Shelf, keyword_text
 from rag.ingest.document import Document, Unreadable
 from rag.ingest.nodes import StructureParser
+from rag.ingest.text import known_encoding, plain
 from rag.ingest.worker import Limits, extract
 from rag.stores import bump
 
@@ -50,6 +51,13 @@ class Job:
     file_id: str
     filename: str
     chunk_size: int
+    attributes: Mapping[str, Any]
+
+    @property
+    def encoding(self) -> str | None:
+        """The encoding that the file's owner names."""
+        named = self.attributes.get("encoding")
+        return named if isinstance(named, str) and named.strip() else None
 
 
 class Ingestion:
@@ -102,7 +110,9 @@ class Ingestion:
     def _pending(self, limit: int) -> Sequence[Job]:
         entries, files = tables.entries.c, tables.files.c
         query = (
-            sa.select(entries.store_id, entries.file_id, files.filename, entries.chunk_size)
+            sa.select(
+                entries.store_id, entries.file_id, files.filename, entries.chunk_size, entries.attributes
+            )
             .join(tables.files, files.id == entries.file_id)
             .where(entries.status == "in_progress")
             .order_by(entries.created_at, entries.file_id)
@@ -134,10 +144,21 @@ class Ingestion:
         async with self._reading.setdefault(job.file_id, asyncio.Lock()):
             document = await asyncio.to_thread(self._files.document, job.file_id)
             if document is None:
-                document = await extract(self._files.path(job.file_id), job.filename, self._limits)
+                path = self._files.path(job.file_id)
+                document = await extract(path, job.filename, self._limits, job.encoding)
                 await asyncio.to_thread(self._files.keep, job.file_id, document)
         with contextlib.suppress(KeyError):
             del self._reading[job.file_id]
+        if (
+            job.encoding
+            and document.encoding
+            and plain(known_encoding(job.encoding)) != plain(document.encoding)
+        ):
+            raise Unreadable(
+                "invalid_file",
+                f"The file was read as `{document.encoding}` for another knowledge base; to have it read as "
+                f"`{job.encoding}`, upload it anew.",
+            )
         return document
 
     def _ingest(self, job: Job, document: Document) -> int:

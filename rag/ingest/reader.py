@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path, PurePath
 
-from rag.ingest import pdf, text
+from rag.ingest import docx, html, pdf, text
 from rag.ingest.document import Document, Unreadable
 
 _TEXT_SUFFIXES = {"", ".txt", ".text", ".md", ".markdown"}
-_KNOWN = "Praxis reads PDF, TXT and Markdown"
+_READ = {".pdf", ".docx", ".html", ".htm", ".xhtml"} | _TEXT_SUFFIXES
+_KNOWN = "Praxis reads PDF, DOCX, HTML, TXT and Markdown"
 _FOREIGN = (
     (b"MZ", "a Windows program"),
     (b"\x7fELF", "a program"),
-    (b"PK\x03\x04", "a ZIP archive or an Office document"),
-    (b"PK\x05\x06", "an empty ZIP archive"),
-    (b"\xd0\xcf\x11\xe0", "an old Office document"),
     (b"Rar!", "an archive"),
     (b"7z\xbc\xaf", "an archive"),
     (b"\x1f\x8b", "a compressed file"),
@@ -24,33 +22,68 @@ _FOREIGN = (
     (b"II*\x00", "an image"),
     (b"MM\x00*", "an image"),
     (b"{\\rtf", "an RTF document"),
+    (b"SQLite format 3", "a database"),
+    (b"OggS", "a sound"),
+    (b"ID3", "a sound"),
+    (b"RIFF", "a sound or a film"),
+    (b"\x1aE\xdf\xa3", "a film"),
 )
 MAX_TEXT = 20_000_000
 """Characters of extracted text; far above any statute book, far below what would choke the index."""
 
 
-def read(path: Path, filename: str) -> Document:
-    """The text of the file at `path`, uploaded as `filename`. Raises Unreadable with what the uploader can do."""
+def read(path: Path, filename: str, encoding: str | None = None) -> Document:
+    """The text of the file at `path`, uploaded as `filename`, in `encoding` where its uploader names one.
+
+    Raises Unreadable with what the uploader can do.
+    """
     with path.open("rb") as file:
         head = file.read(1024)
     suffix = PurePath(filename).suffix.lower()
     if not head:
         raise Unreadable("invalid_file", "The file is empty; upload one that has text.")
-    if b"%PDF-" in head:
-        document = pdf.read(path)
-    elif foreign := next((what for magic, what in _FOREIGN if head.startswith(magic)), None):
-        named = f" in spite of its name `{suffix}`" if suffix in {".pdf", *_TEXT_SUFFIXES} and suffix else ""
-        raise Unreadable(
-            "unsupported_file", f"The file is {foreign}{named}; {_KNOWN}: save it as one of these."
-        )
-    elif suffix == ".pdf":
-        raise Unreadable("invalid_file", "The file is named `.pdf` but is no PDF; export it as PDF again.")
-    elif suffix not in _TEXT_SUFFIXES:
-        raise Unreadable(
-            "unsupported_file", f"`{suffix}` files are not supported; {_KNOWN}: save it as one of these."
-        )
-    else:
-        document = Document(text.decode(path.read_bytes()))
+    document = _read(path, head, suffix, encoding)
     if len(document.text) > MAX_TEXT:
         raise Unreadable("invalid_file", f"The file has more than {MAX_TEXT:,} characters of text; split it.")
     return document
+
+
+def _read(path: Path, head: bytes, suffix: str, encoding: str | None) -> Document:
+    if b"%PDF-" in head:
+        return pdf.read(path)
+    if foreign := _foreign(path, head):
+        named = f" in spite of its name `{suffix}`" if suffix in _READ and suffix else ""
+        raise Unreadable(
+            "unsupported_file", f"The file is {foreign}{named}; {_KNOWN}: save it as one of these."
+        )
+    if head.startswith(b"PK"):
+        return docx.read(path)
+    if suffix in (".pdf", ".docx"):
+        kind = "PDF" if suffix == ".pdf" else "Word document"
+        raise Unreadable(
+            "invalid_file", f"The file is named `{suffix}` but is no {kind}; export it as one again."
+        )
+    if suffix not in _READ:
+        raise Unreadable(
+            "unsupported_file", f"`{suffix}` files are not supported; {_KNOWN}: save it as one of these."
+        )
+    raw = path.read_bytes()
+    if suffix in (".html", ".htm", ".xhtml") or html.is_html(head):
+        return html.read(raw, encoding)
+    decoded = text.decode(raw, encoding)
+    kind = "markdown" if suffix in (".md", ".markdown") else "text"
+    return Document(decoded.text, format=kind, encoding=decoded.encoding)
+
+
+def _foreign(path: Path, head: bytes) -> str | None:
+    """What the file is, for people, where Praxis does not read it. Raises Unreadable for a locked document."""
+    if head.startswith(b"PK"):
+        return docx.what(path)
+    if head.startswith(b"\xd0\xcf\x11\xe0"):
+        if "EncryptedPackage".encode("utf-16-le") in path.read_bytes():
+            raise Unreadable(
+                "invalid_file",
+                "The document is protected by a password; save a copy without one and upload that.",
+            )
+        return "an old Office document"
+    return next((what for magic, what in _FOREIGN if head.startswith(magic)), None)

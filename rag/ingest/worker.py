@@ -27,9 +27,9 @@ class Limits:
     wall: float = 300.0
 
 
-async def extract(path: Path, filename: str, limits: Limits) -> Document:
-    """The text of `path`, read in a bounded child process. Raises Unreadable."""
-    arguments = (str(path), filename, str(limits.memory), str(limits.processor))
+async def extract(path: Path, filename: str, limits: Limits, encoding: str | None = None) -> Document:
+    """The text of `path`, read in a bounded child process, in `encoding` where it is named. Raises Unreadable."""
+    arguments = (str(path), filename, encoding or "", str(limits.memory), str(limits.processor))
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -63,7 +63,7 @@ def _result(output: bytes, status: int, limits: Limits) -> Document:
         ) from None
     if error := answer.get("error"):
         raise Unreadable(error["code"], error["message"])
-    return Document(answer["text"], tuple(answer["pages"]))
+    return Document.of(answer["text"], answer["pages"], answer["facts"])
 
 
 def _too_slow(seconds: float) -> Unreadable:
@@ -73,7 +73,7 @@ def _too_slow(seconds: float) -> Unreadable:
     )
 
 
-def main(path: str, filename: str, memory: str, processor: str) -> None:
+def main(path: str, filename: str, encoding: str, memory: str, processor: str) -> None:
     """The child: bind itself, read, answer."""
     resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
     resource.setrlimit(resource.RLIMIT_CPU, (int(processor), int(processor) + 5))
@@ -82,8 +82,8 @@ def main(path: str, filename: str, memory: str, processor: str) -> None:
     try:
         from rag.ingest import reader
 
-        document = reader.read(Path(path), filename)
-        answer: object = {"text": document.text, "pages": document.pages}
+        document = reader.read(Path(path), filename, encoding or None)
+        answer: object = {"text": document.text, "pages": document.pages, "facts": document.facts()}
     except Unreadable as error:
         answer = {"error": {"code": error.code, "message": error.message}}
     except (MemoryError, RecursionError):

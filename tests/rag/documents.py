@@ -1,9 +1,10 @@
-"""PDF files as people upload them, good and bad, made on the spot."""
+"""Files as people upload them, good and bad, made on the spot."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 
 from pypdf import PdfReader, PdfWriter
 from reportlab.lib.pagesizes import A4
@@ -64,3 +65,59 @@ def bomb(size: int) -> bytes:
     out = io.BytesIO()
     writer.write(out)
     return out.getvalue()
+
+
+WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+
+
+def docx(body: str, numbering: str = "", styles: str = "", **others: str) -> bytes:
+    """A Word document of these parts, in WordprocessingML; `others` by the names of their files under `word/`."""
+    relations = (
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" '
+        'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" '
+        'Target="word/document.xml"/></Relationships>'
+    )
+    parts = {
+        "[Content_Types].xml": "<Types/>",
+        "_rels/.rels": relations,
+        "word/document.xml": f"<w:document {WORD}><w:body>{body}</w:body></w:document>",
+        "word/numbering.xml": f"<w:numbering {WORD}>{numbering}</w:numbering>",
+        "word/styles.xml": f"<w:styles {WORD}>{styles}</w:styles>",
+    }
+    return archive(parts | {f"word/{name}.xml": text for name, text in others.items()})
+
+
+def archive(parts: Mapping[str, str | bytes]) -> bytes:
+    """A ZIP archive of these files."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in parts.items():
+            packed.writestr(name, content)
+    return out.getvalue()
+
+
+def paragraph(text: str, *, number: int | None = None, level: int = 0, style: str = "") -> str:
+    """A paragraph of a Word document, in list `number` if one is given."""
+    listed = f'<w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="{number}"/></w:numPr>' if number else ""
+    styled = f'<w:pStyle w:val="{style}"/>' if style else ""
+    return f"<w:p><w:pPr>{styled}{listed}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"
+
+
+def table(*rows: Sequence[str]) -> str:
+    """A table of a Word document."""
+    made = ("".join(f"<w:tc>{paragraph(cell)}</w:tc>" for cell in row) for row in rows)
+    return f"<w:tbl>{''.join(f'<w:tr>{row}</w:tr>' for row in made)}</w:tbl>"
+
+
+def numbering(*levels: tuple[str, str], lists: int = 1, restart: bool = False) -> str:
+    """A numbering of these levels (format, text) that `lists` lists share; with `restart` each later one begins anew."""
+    made = "".join(
+        f'<w:lvl w:ilvl="{at}"><w:start w:val="1"/><w:numFmt w:val="{kind}"/><w:lvlText w:val="{text}"/></w:lvl>'
+        for at, (kind, text) in enumerate(levels)
+    )
+    anew = '<w:lvlOverride w:ilvl="0"><w:startOverride w:val="1"/></w:lvlOverride>'
+    numbers = "".join(
+        f'<w:num w:numId="{at}"><w:abstractNumId w:val="7"/>{anew if restart and at > 1 else ""}</w:num>'
+        for at in range(1, lists + 1)
+    )
+    return f'<w:abstractNum w:abstractNumId="7">{made}</w:abstractNum>{numbers}'

@@ -77,7 +77,7 @@ HOSTILE = [
     (b"MZ\x90\x00" + bytes(500), "合同.pdf", "unsupported_file", "Windows program"),
     (b"\x7fELF" + bytes(500), "a.txt", "unsupported_file", "program"),
     (_zip(), "a.zip", "unsupported_file", "ZIP"),
-    (_zip(), "a.docx", "unsupported_file", "ZIP archive or an Office"),
+    (_zip(), "a.docx", "unsupported_file", "ZIP archive in spite of its name `.docx`"),
     (b"\xd0\xcf\x11\xe0" + bytes(500), "a.doc", "unsupported_file", "Office"),
     (b"\x89PNG\r\n" + bytes(50), "a.png", "unsupported_file", "image"),
     (b"just text", "a.pdf", "invalid_file", "no PDF"),
