@@ -163,6 +163,11 @@ class Engine:
         """The inference requests so far."""
         return [request for request in list(self.seen) if request.path in self.inference]
 
+    @property
+    def running(self) -> int:
+        """How many inference requests are under way."""
+        return sum(not request.answered and request.left is None for request in self.asked)
+
     def refuse(self) -> None:
         """Stop listening and drop every connection, as a dead process does."""
         self._call(self._close())

@@ -14,6 +14,7 @@ from tests.fakes.engine import Answer, Engine, Seen, as_json, as_stream
 from tests.fakes.faults import DONE, Script, sse
 from tests.fakes.lightllm_checks import Invalid, Refused, TooLong, check_chat, check_completion, check_length
 from tests.fakes.saying import Said, said
+from tests.fakes.shapes import text_logprobs, usage
 
 TYPES = {400: "BadRequestError", 404: "NotFoundError", 429: "RateLimitError", 500: "InternalServerError"}
 MAX_NEW_TOKENS = 65536
@@ -124,11 +125,8 @@ class LightLLM(Engine):
             "disable_delay_response_start": not self.held,
         }  # fmt: skip
 
-    def _running(self) -> int:
-        return sum(not request.answered and request.left is None for request in self.asked)
-
     def _load(self) -> dict[str, float]:
-        load = self._running() / 256
+        load = self.running / 256
         return {"current_load": load, "logical_max_load": load, "dynamic_max_load": load}
 
     def _tokens(self, request: Seen) -> Answer:
@@ -138,7 +136,7 @@ class LightLLM(Engine):
             return as_json(self.refusal(417, f"error: {error}"), 417)
 
     def _metrics(self) -> Answer:
-        counts = dict.fromkeys(GAUGES, 0.0) | {"num_running_reqs": float(self._running())}
+        counts = dict.fromkeys(GAUGES, 0.0) | {"num_running_reqs": float(self.running)}
         lines = [f'lightllm_{name}{{model_name="{self.model}"}} {value}' for name, value in counts.items()]
         return Answer(200, ["\n".join([*lines, ""]).encode()], ())
 
@@ -152,21 +150,17 @@ class LightLLM(Engine):
         return body
 
     def _said(self, body: dict[str, Any]) -> Said:
-        limit = body.get("max_completion_tokens") or body.get("max_tokens") or MAX_NEW_TOKENS
         constrained = self.output_constraint_mode != "none"
         # `structured_outputs` is a field that LightLLM does not have.
         known = {key: value for key, value in body.items() if key != "structured_outputs"}
         return said(
-            known, self.says, self.thinks, limit, constrained=constrained, calls_tools=self.calls_tools
+            known,
+            self.says,
+            self.thinks,
+            MAX_NEW_TOKENS,
+            constrained=constrained,
+            calls_tools=self.calls_tools,
         )
-
-    def _usage(self, body: dict[str, Any], answer: Said) -> dict[str, Any]:
-        spoken = (answer.count + len(answer.thinks)) * (body.get("n") or 1)
-        return {
-            "prompt_tokens": 31, "completion_tokens": spoken, "total_tokens": 31 + spoken,
-            "prompt_tokens_details": {"cached_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": len(answer.thinks)},
-        }  # fmt: skip
 
     def _stream(self, body: dict[str, Any], texts: list[str], events: Iterator[bytes]) -> Answer:
         """The events; or what admission finds wrong, which comes after the head unless that is delayed."""
@@ -202,7 +196,7 @@ class LightLLM(Engine):
         ]
         return as_json({
             "id": str(next(self._ids)), "object": "chat.completion", "created": int(time.time()),
-            "model": body.get("model", "default"), "choices": choices, "usage": self._usage(body, answer),
+            "model": body.get("model", "default"), "choices": choices, "usage": usage(body, answer),
         })  # fmt: skip
 
     def _chat_events(self, body: dict[str, Any], answer: Said) -> Iterator[bytes]:
@@ -237,7 +231,7 @@ class LightLLM(Engine):
             yield from event({"tool_calls": [call]}, *middle)
         if answer.reason != "length":
             yield from event({}, *last, reason=_reason(answer))
-        yield slashed({**head, "choices": [], "usage": self._usage(body, answer)})
+        yield slashed({**head, "choices": [], "usage": usage(body, answer)})
         yield DONE
 
     def _completion(self, request: Seen) -> Answer:
@@ -252,13 +246,13 @@ class LightLLM(Engine):
         text = "".join(answer.words) * (body.get("n") or 1)
         choices = [
             {"text": _echo(body, prompt) + text, "index": index,
-             "logprobs": _logprobs(body, answer), "finish_reason": answer.reason}
+             "logprobs": text_logprobs(body, answer.words), "finish_reason": answer.reason}
             for index, prompt in enumerate(prompts)
         ]  # fmt: skip
         batch = "batch-" if len(prompts) > 1 else ""
         return as_json({
             "id": f"cmpl-{batch}{uuid.uuid4().hex[:8]}", "object": "text_completion", "created": int(time.time()),
-            "model": body["model"], "choices": choices, "usage": self._usage(body, answer),
+            "model": body["model"], "choices": choices, "usage": usage(body, answer),
         })  # fmt: skip
 
     def _completion_events(self, body: dict[str, Any], answer: Said) -> Iterator[bytes]:
@@ -275,7 +269,7 @@ class LightLLM(Engine):
             for index in range(body.get("n") or 1):
                 choice = {"text": text, "index": index, "logprobs": probs, "finish_reason": end}
                 yield slashed({**head, "choices": [choice], "usage": None})
-        yield slashed({**head, "choices": [], "usage": self._usage(body, answer)})
+        yield slashed({**head, "choices": [], "usage": usage(body, answer)})
         yield DONE
 
 
@@ -296,15 +290,3 @@ def _call_deltas(answer: Said) -> Iterator[dict[str, Any]]:
 
 def _echo(body: dict[str, Any], prompt: Any) -> str:
     return str(prompt) if body.get("echo") else ""
-
-
-def _logprobs(body: dict[str, Any], answer: Said) -> dict[str, Any] | None:
-    """The chosen tokens alone, however many alternatives were asked for."""
-    if body.get("logprobs") is None:
-        return None
-    words = answer.words
-    return {
-        "tokens": list(words), "token_logprobs": [-0.5] * len(words),
-        "top_logprobs": [{word: -0.5} for word in words],
-        "text_offset": [sum(map(len, words[:number])) for number in range(len(words))],
-    }  # fmt: skip

@@ -4,10 +4,8 @@ It wants a key, answers under a dated name of the model, calls the thinking `rea
 JSON, ends lines in CRLF, sends comments while it works, and its errors carry codes in words.
 """
 
-import base64
 import json
 import secrets
-import struct
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 from tests.fakes.engine import Answer, Engine, Seen, as_stream
 from tests.fakes.faults import Script
 from tests.fakes.saying import Said, said
+from tests.fakes.shapes import chat_logprobs, embeddings, usage
 
 CODES = {
     400: ("invalid_request_error", None),
@@ -85,21 +84,12 @@ class OpenAIServer(Engine):
         return serve(body)
 
     def _said(self, body: dict[str, Any]) -> Said:
-        limit = body.get("max_completion_tokens") or body.get("max_tokens") or MAX_TOKENS
-        return said(body, self.says, self.thinks, limit, calls_tools=self.calls_tools)
+        return said(body, self.says, self.thinks, MAX_TOKENS, calls_tools=self.calls_tools)
 
     def _beginning(self, prefix: str, kind: str) -> dict[str, Any]:
         return {
             "id": f"{prefix}-{secrets.token_urlsafe(18)}", "object": kind, "created": int(time.time()),
             "model": f"{self.model}-2026-08-06",
-        }  # fmt: skip
-
-    def _usage(self, body: dict[str, Any], answer: Said) -> dict[str, Any]:
-        spoken = (answer.count + len(answer.thinks)) * (body.get("n") or 1)
-        return {
-            "prompt_tokens": 31, "completion_tokens": spoken, "total_tokens": 31 + spoken,
-            "prompt_tokens_details": {"cached_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": len(answer.thinks)},
         }  # fmt: skip
 
     def _chat(self, body: dict[str, Any]) -> Answer:
@@ -122,14 +112,12 @@ class OpenAIServer(Engine):
             for index in range(body.get("n") or 1)
         ]  # fmt: skip
         head = self._beginning("chatcmpl", "chat.completion")
-        return _json(
-            {**head, "choices": choices, "usage": self._usage(body, answer), "service_tier": "default"}
-        )
+        return _json({**head, "choices": choices, "usage": usage(body, answer), "service_tier": "default"})
 
     def _chat_events(self, body: dict[str, Any], answer: Said) -> Iterator[bytes]:
         head = self._beginning("chatcmpl", "chat.completion.chunk")
-        usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        extra = {"usage": None} if usage else {}
+        counted = bool((body.get("stream_options") or {}).get("include_usage"))
+        extra = {"usage": None} if counted else {}
         yield b": processing\r\n\r\n"
         deltas: list[dict[str, Any]] = [{"role": "assistant", "content": "", "refusal": None}]
         deltas += [{"content": None, "reasoning_content": token} for token in answer.thinks]
@@ -153,8 +141,8 @@ class OpenAIServer(Engine):
             for index in range(body.get("n") or 1):
                 choice = {"index": index, "delta": delta, "logprobs": probs, "finish_reason": reason}
                 yield event({**head, "choices": [choice], **extra})
-        if usage:
-            yield event({**head, "choices": [], "usage": self._usage(body, answer)})
+        if counted:
+            yield event({**head, "choices": [], "usage": usage(body, answer)})
         yield b"data: [DONE]\r\n\r\n"
 
     def _completion(self, body: dict[str, Any]) -> Answer:
@@ -168,7 +156,7 @@ class OpenAIServer(Engine):
             {"text": "".join(answer.words), "index": index, "logprobs": None, "finish_reason": answer.reason}
             for index in range(len(prompt) if several else 1)
         ]
-        return _json({**head, "choices": choices, "usage": self._usage(body, answer)})
+        return _json({**head, "choices": choices, "usage": usage(body, answer)})
 
     def _completion_events(self, body: dict[str, Any], head: dict[str, Any], answer: Said) -> Iterator[bytes]:
         for number, word in enumerate(answer.words, start=1):
@@ -176,18 +164,13 @@ class OpenAIServer(Engine):
             choice = {"text": word, "index": 0, "logprobs": None, "finish_reason": reason}
             yield event({**head, "choices": [choice]})
         if (body.get("stream_options") or {}).get("include_usage"):
-            yield event({**head, "choices": [], "usage": self._usage(body, answer)})
+            yield event({**head, "choices": [], "usage": usage(body, answer)})
         yield b"data: [DONE]\r\n\r\n"
 
     def _embeddings(self, body: dict[str, Any]) -> Answer:
-        given = body["input"]
-        count = len(given) if isinstance(given, list) and given and isinstance(given[0], str | list) else 1
-        vector: Any = [0.5] * DIMENSIONS
-        if body.get("encoding_format") == "base64":
-            vector = base64.b64encode(struct.pack(f"<{DIMENSIONS}f", *vector)).decode()
-        data = [{"object": "embedding", "index": index, "embedding": vector} for index in range(count)]
-        usage = {"prompt_tokens": 3, "total_tokens": 3}
-        return _json({"object": "list", "data": data, "model": f"{self.model}-2026-08-06", "usage": usage})
+        data = embeddings(body, [0.5] * DIMENSIONS)
+        counts = {"prompt_tokens": 3, "total_tokens": 3}
+        return _json({"object": "list", "data": data, "model": f"{self.model}-2026-08-06", "usage": counts})
 
 
 def _json(body: object, code: int = 200) -> Answer:
@@ -195,8 +178,5 @@ def _json(body: object, code: int = 200) -> Answer:
 
 
 def _logprobs(body: dict[str, Any], words: tuple[str, ...]) -> dict[str, Any] | None:
-    if not body.get("logprobs"):
-        return None
-    seats = [{"token": word, "logprob": -0.5, "bytes": list(word.encode())} for word in words]
-    best = body.get("top_logprobs") or 0
-    return {"content": [{**seat, "top_logprobs": [dict(seat)] * best} for seat in seats], "refusal": None}
+    probs = chat_logprobs(body, words)
+    return probs and {**probs, "refusal": None}

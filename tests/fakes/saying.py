@@ -35,17 +35,21 @@ def said(
     body: dict[str, Any],
     says: tuple[str, ...],
     thinks: tuple[str, ...],
-    limit: int,
+    longest: int,
     *,
     constrained: bool = True,
     calls_tools: bool = True,
 ) -> Said:
-    """The answer to `body`. `says` may itself be the JSON that is wanted. A tool that may be called is called unless its result waits for words."""
+    """The answer to `body`, of at most `longest` tokens where it sets no limit itself.
+
+    `says` may itself be the JSON that is wanted. A tool that may be called is called unless its result waits for words.
+    """
     tools = _called(body, calls_tools)
     if tools:
         calls = tuple(ToolCall(tool["name"], pieces(tool.get("parameters"))) for tool in tools)
         named = isinstance(body.get("tool_choice"), dict)
         return Said(thinks, calls=calls, reason="stop" if named else "tool_calls")
+    limit = body.get("max_completion_tokens") or body.get("max_tokens") or longest
     schema = _schema(body) if constrained else None
     words = says if schema is None or says[0].startswith("{") else pieces(schema)
     return Said(thinks, words[:limit], reason="length" if limit < len(words) else "stop")

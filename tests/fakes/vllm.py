@@ -4,10 +4,8 @@ It says the same few tokens whatever it is asked, so that a test knows who answe
 HTTP goes: the folder must exist, its rank must fit, and each name answers once loaded.
 """
 
-import base64
 import json
 import secrets
-import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 from tests.fakes.engine import Answer, Engine, Seen, as_json, as_stream, as_text
 from tests.fakes.faults import DONE, Headers, Script, sse
 from tests.fakes.saying import Said, said
+from tests.fakes.shapes import PROMPT_TOKENS, chat_logprobs, embeddings, spoken, text_logprobs
 from tests.fakes.vllm_checks import (
     Refused,
     check_chat,
@@ -97,7 +96,7 @@ class VLLM(Engine):
         routes: dict[str, tuple[str, Serve]] = {
             "/health": ("GET", lambda _: as_text("")),
             "/version": ("GET", lambda _: as_json({"version": "0.32.0"})),
-            "/load": ("GET", lambda _: as_json({"server_load": self._running()})),
+            "/load": ("GET", lambda _: as_json({"server_load": self.running})),
             "/metrics": ("GET", lambda _: self._metrics()),
             "/v1/models": ("GET", lambda _: as_json(self._models())),
         }
@@ -195,8 +194,7 @@ class VLLM(Engine):
         return name or self.model
 
     def _said(self, body: dict[str, Any]) -> Said:
-        limit = body.get("max_completion_tokens") or body.get("max_tokens") or self.max_model_len
-        return said(body, self.says, self.thinks, limit, calls_tools=self.calls_tools)
+        return said(body, self.says, self.thinks, self.max_model_len, calls_tools=self.calls_tools)
 
     def _chat(self, request: Seen) -> Answer:
         body = self._body(request)
@@ -214,7 +212,7 @@ class VLLM(Engine):
         check_grammar(body)
         message = self._message(answer)
         choices = [
-            {"index": index, "message": message, "logprobs": _logprobs(body, answer.words),
+            {"index": index, "message": message, "logprobs": chat_logprobs(body, answer.words),
              "finish_reason": answer.reason, "stop_reason": None, "token_ids": None, "routed_experts": None}
             for index in range(body.get("n") or 1)
         ]  # fmt: skip
@@ -259,7 +257,7 @@ class VLLM(Engine):
         deltas = list(self._deltas(answer))
         for number, delta in enumerate(deltas, start=1):
             last = number == len(deltas)
-            probs = _logprobs(body, (delta["content"],)) if delta.get("content") else None
+            probs = chat_logprobs(body, (delta["content"],)) if delta.get("content") else None
             end = {"finish_reason": answer.reason, "stop_reason": None} if last else {"finish_reason": None}
             tail = {"system_fingerprint": FINGERPRINT} if last and not options.get("include_usage") else {}
             for index in every:
@@ -300,7 +298,7 @@ class VLLM(Engine):
         if body.get("stream"):
             return as_stream(self._completion_events(name, model, body, count, answer))
         choices = [
-            {"index": index, "text": "".join(answer.words), "logprobs": _text_logprobs(body, answer.words),
+            {"index": index, "text": "".join(answer.words), "logprobs": text_logprobs(body, answer.words),
              "finish_reason": answer.reason, "stop_reason": None, "token_ids": None, "prompt_logprobs": None,
              "prompt_token_ids": None, "routed_experts": None}
             for index in range(count)
@@ -323,7 +321,7 @@ class VLLM(Engine):
             last = number == len(words)
             tail = {"system_fingerprint": FINGERPRINT} if last and not usage else {}
             for index in range(count):
-                choice = {"index": index, "text": word, "logprobs": _text_logprobs(body, (word,)),
+                choice = {"index": index, "text": word, "logprobs": text_logprobs(body, (word,)),
                           "finish_reason": answer.reason if last else None, "stop_reason": None,
                           "prompt_token_ids": None, "token_ids": None}  # fmt: skip
                 yield sse({**head, "choices": [choice], **tail})
@@ -336,34 +334,27 @@ class VLLM(Engine):
         body = self._body(request)
         require(body, "input")
         model = self._model(body)
-        given = body["input"]
-        count = len(given) if isinstance(given, list) and given and isinstance(given[0], str | list) else 1
         assert self.embeds is not None
-        vector: Any = [1.0] + [0.0] * (self.embeds - 1)
-        if body.get("encoding_format") == "base64":
-            vector = base64.b64encode(struct.pack(f"<{self.embeds}f", *vector)).decode()
-        data = [{"index": index, "object": "embedding", "embedding": vector} for index in range(count)]
+        data = embeddings(body, [1.0] + [0.0] * (self.embeds - 1))
         usage = {"prompt_tokens": 3, "total_tokens": 3, "completion_tokens": 0, "prompt_tokens_details": None}
         return as_json({"id": "embd-" + secrets.token_hex(8), "object": "list", "created": int(time.time()),
                         "model": model, "data": data, "usage": usage})  # fmt: skip
 
     def _usage(self, body: dict[str, Any], answer: Said) -> dict[str, Any]:
-        spoken = (answer.count + len(answer.thinks)) * (body.get("n") or 1)
+        tokens = spoken(body, answer)
         details = (
             {"completion_tokens_details": {"reasoning_tokens": len(answer.thinks)}} if answer.thinks else {}
         )
-        return {"prompt_tokens": 31, "total_tokens": 31 + spoken, "completion_tokens": spoken, **details}
+        total = PROMPT_TOKENS + tokens
+        return {"prompt_tokens": PROMPT_TOKENS, "total_tokens": total, "completion_tokens": tokens, **details}
 
     # load
-
-    def _running(self) -> int:
-        return sum(not request.answered and request.left is None for request in self.asked)
 
     def _metrics(self) -> Answer:
         labels = f'{{engine="0",model_name="{self.model}"}}'
         lines = [
             "# TYPE vllm:num_requests_running gauge",
-            f"vllm:num_requests_running{labels} {float(self._running())}",
+            f"vllm:num_requests_running{labels} {float(self.running)}",
             "# TYPE vllm:num_requests_waiting gauge",
             f"vllm:num_requests_waiting{labels} {float(self.waiting)}",
             "# TYPE vllm:kv_cache_usage_perc gauge",
@@ -373,21 +364,3 @@ class VLLM(Engine):
         ]
         kind: Headers = (("content-type", "text/plain; version=0.0.4; charset=utf-8"),)
         return Answer(200, ["\n".join([*lines, ""]).encode()], kind)
-
-
-def _logprobs(body: dict[str, Any], words: tuple[str, ...]) -> dict[str, Any] | None:
-    if not body.get("logprobs"):
-        return None
-    seats = [{"token": word, "logprob": -0.5, "bytes": list(word.encode())} for word in words]
-    best = body.get("top_logprobs") or 0
-    return {"content": [{**seat, "top_logprobs": [dict(seat)] * best} for seat in seats]}
-
-
-def _text_logprobs(body: dict[str, Any], words: tuple[str, ...]) -> dict[str, Any] | None:
-    if body.get("logprobs") is None:
-        return None
-    return {
-        "text_offset": [sum(map(len, words[:number])) for number in range(len(words))],
-        "token_logprobs": [-0.5] * len(words), "tokens": list(words),
-        "top_logprobs": [{word: -0.5} for word in words],
-    }  # fmt: skip
