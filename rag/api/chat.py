@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -184,14 +185,12 @@ async def _json(request: Request) -> Any:
 async def _stream(opened: Reply, asked: grounding.Request, reading: Reading) -> Response:
     """The response to a stream whose first event has come; before it, a failure still has a status of its own."""
     events = opened.events()
-    try:
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(opened.aclose)
         first = await anext(events, None)
-    except BaseException:
-        await opened.aclose()
-        raise
-    if first is None:
-        await opened.aclose()
-        raise UpstreamError("The model ended its stream before the first event. Ask again.")
+        if first is None:
+            raise UpstreamError("The model ended its stream before the first event. Ask again.")
+        undo.pop_all()  # From here on the response closes it.
 
     async def all_events() -> AsyncIterator[bytes]:
         yield first
