@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -129,11 +130,10 @@ class Gateway:
                 stdout=log,
                 stderr=log if self.stderr is None else self.stderr,
             )
-        try:
+        with ExitStack() as undo:
+            undo.push(self)
             eventually(self._alive, "the gateway answers /healthz", within=60)
-        except BaseException:
-            self.__exit__()
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -49,6 +49,23 @@ def running(pair: Gateway, engine: VLLM) -> Gateway:
     return pair
 
 
+@pytest.fixture
+def filed(running: Gateway, engine: VLLM) -> Gateway:
+    """The pair before one engine whose key stands in a file; both workers send it."""
+    change_key(running, engine, "old-key")
+    config = json.loads(house(engine))
+    config["backends"]["local"]["api_key_env"] = "FILED_KEY"
+    running.configure(json.dumps(config))
+    everywhere(running, lambda: asked(running) == 200, "the old key is used", time.monotonic())
+    return running
+
+
+def change_key(running: Gateway, engine: VLLM, key: str) -> None:
+    """The engine wants another key, and the file holds it."""
+    engine.api_key = key
+    (running.folder / "engine-key").write_text(key)
+
+
 def workers(running: Gateway) -> list[psutil.Process]:
     """The workers, oldest first."""
     children = psutil.Process(running.process.pid).children()
@@ -100,22 +117,14 @@ def test_a_reload_at_one_worker_reaches_the_other(running: Gateway, engine: VLLM
     everywhere(running, lambda: asked(running, "law") == 404, "the old model is gone", began)
 
 
-def test_a_reload_of_what_no_file_shows_reaches_the_other(running: Gateway, engine: VLLM) -> None:
+def test_a_reload_of_what_no_file_shows_reaches_the_other(filed: Gateway, engine: VLLM) -> None:
     """A secret's file has changed: nothing tells the workers but the announcement."""
-    first, _ = workers(running)
-    secret = running.folder / "engine-key"
-    engine.api_key = "old-key"
-    secret.write_text("old-key")
-    config = json.loads(house(engine))
-    config["backends"]["local"]["api_key_env"] = "FILED_KEY"
-    running.configure(json.dumps(config))
-    everywhere(running, lambda: asked(running) == 200, "the old key is used", time.monotonic())
-    engine.api_key = "new-key"
-    secret.write_text("new-key")
-    with only(running, first):
-        assert running.reload().status_code == 200
-        assert asked(running) == 200
-    everywhere(running, lambda: asked(running) == 200, "the new key is used", time.monotonic())
+    first, _ = workers(filed)
+    change_key(filed, engine, "new-key")
+    with only(filed, first):
+        assert filed.reload().status_code == 200
+        assert asked(filed) == 200
+    everywhere(filed, lambda: asked(filed) == 200, "the new key is used", time.monotonic())
 
 
 def test_a_key_revoked_at_one_worker_is_refused_by_the_other(running: Gateway) -> None:
@@ -173,18 +182,10 @@ def test_a_worker_that_hangs_is_left_out_of_the_metrics(running: Gateway) -> Non
     assert serving(running) == 2
 
 
-def test_sighup_reaches_both(running: Gateway, engine: VLLM) -> None:
-    secret = running.folder / "engine-key"
-    engine.api_key = "old-key"
-    secret.write_text("old-key")
-    config = json.loads(house(engine))
-    config["backends"]["local"]["api_key_env"] = "FILED_KEY"
-    running.configure(json.dumps(config))
-    everywhere(running, lambda: asked(running) == 200, "the old key is used", time.monotonic())
-    engine.api_key = "new-key"
-    secret.write_text("new-key")
-    running.process.send_signal(signal.SIGHUP)
-    everywhere(running, lambda: asked(running) == 200, "the new key is used", time.monotonic())
+def test_sighup_reaches_both(filed: Gateway, engine: VLLM) -> None:
+    change_key(filed, engine, "new-key")
+    filed.process.send_signal(signal.SIGHUP)
+    everywhere(filed, lambda: asked(filed) == 200, "the new key is used", time.monotonic())
 
 
 def test_a_killed_worker_is_missed_by_nobody_and_replaced(running: Gateway) -> None:

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -258,33 +259,26 @@ def test_backups_are_consistent_while_others_write(build: Build, tmp_path: Path,
     house = build(kind)
     house.fill()
     stop = threading.Event()
-    wrong: list[BaseException] = []
 
     def churn(writer: int) -> None:
-        try:
-            with house.engine() as engine:
-                keys, number = Keys(engine), 0
-                while not stop.is_set():
-                    number += 1
-                    house.upload(engine, f"file-{writer}-{number}", bytes([number % 256]) * 5000)
-                    keys.create(f"{writer}-{number}")
-                    if number > 3:
-                        house.drop(engine, f"file-{writer}-{number - 3}")
-        except BaseException as error:
-            wrong.append(error)
-            raise
+        with house.engine() as engine:
+            keys, number = Keys(engine), 0
+            while not stop.is_set():
+                number += 1
+                house.upload(engine, f"file-{writer}-{number}", bytes([number % 256]) * 5000)
+                keys.create(f"{writer}-{number}")
+                if number > 3:
+                    house.drop(engine, f"file-{writer}-{number - 3}")
 
-    writers = [threading.Thread(target=churn, args=(each,)) for each in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(churn, each) for each in range(2)]
+        try:
+            for attempt in range(4):
+                back_up(house.config, tmp_path / f"{attempt}.tar", everything())
+        finally:
+            stop.set()
     for each in writers:
-        each.start()
-    try:
-        for attempt in range(4):
-            back_up(house.config, tmp_path / f"{attempt}.tar", everything())
-    finally:
-        stop.set()
-        for each in writers:
-            each.join()
-    assert not wrong
+        each.result()
     for attempt in range(4):
         fresh = build("sqlite")
         restore(fresh.config, tmp_path / f"{attempt}.tar", everything(), force=False)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -97,11 +98,10 @@ class Rag:
                 stdout=log,
                 stderr=log,
             )
-        try:
+        with ExitStack() as undo:
+            undo.push(self)
             eventually(self._ready, "rag answers /readyz", within=200)
-        except BaseException:
-            self.__exit__()
-            raise
+            undo.pop_all()
 
     def kill(self) -> None:
         """End the process as a power cut would."""
