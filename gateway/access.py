@@ -8,12 +8,11 @@ import hmac
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from hashlib import sha256
 from urllib.parse import unquote
 
 import sqlalchemy as sa
 
+from gateway.proxy.head import Head
 from praxis.errors import NotAuthenticated, Overloaded
 from praxis.keys import OPERATOR, Keys, Principal, hash_secret
 
@@ -23,12 +22,6 @@ REFRESH_SECONDS = 1.0
 SAY_SECONDS = 60.0
 
 INTERNAL = "rag"
-
-
-@lru_cache(maxsize=4096)
-def _digest(authorization: bytes) -> str:
-    """The hash of the key in `Bearer …`. A client sends the same one with every request."""
-    return sha256(authorization[7:]).hexdigest()
 
 
 """The name of the document process's own principal."""
@@ -76,17 +69,9 @@ class Access:
                 )
         self._refreshed = began
 
-    def known(self, headers: Iterable[tuple[bytes, bytes]]) -> Principal | None:
-        """Who sent these headers, where memory tells; None when only `principal` can, be it by refusing."""
-        given = b""
-        for name, value in headers:
-            if name == b"authorization":
-                if given:
-                    return None
-                given = value
-        if given[:7] != b"Bearer ":
-            return None
-        found = self._live.get(_digest(given))
+    def known(self, head: Head) -> Principal | None:
+        """Who sent this head, where memory tells; None when only `principal` can, be it by refusing."""
+        found = self._live.get(head.digest)
         if found is not None and found.expires_at is not None and found.expires_at <= time.time():
             return None
         return found

@@ -7,11 +7,11 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import httpx
 from fastapi import FastAPI
@@ -28,10 +28,11 @@ from gateway.api import keys as keys_api
 from gateway.api.inference import PATHS, Inference, RequestIds
 from gateway.documents import Documents
 from gateway.exposure import must_be_safe
-from gateway.limits import Limits, Shared
+from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.place import Place
 from gateway.proxy.asgi import Message, Receive, Scope, Send
+from gateway.proxy.head import Head
 from gateway.proxy.record import Observer, Observers, Record
 from gateway.proxy.sweep import Sweep
 from gateway.readiness import Readiness
@@ -93,62 +94,48 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     configuration = Configuration(config, lambda loaded: must_be_safe(loaded, host))
     current = configuration.current
     engine = connect(current.state)
-    keys = Keys(engine)
-    usage = Usage(engine)
+    keys, usage = Keys(engine), Usage(engine)
     client = httpx.AsyncClient(trust_env=False, follow_redirects=False)
     registry = Registry(loop, place)
     registry.apply(current, [])
-    document_process = Documents(current, client, loop)
-    access = Access(keys, required=current.server.auth == "keys", rag_secret=document_process.secret)
-    metrics = Metrics(lambda: registry.table)
-    sweep = Sweep(loop, registry.tick)
+    rag = Documents(current, client, loop)
+    access = Access(keys, required=current.server.auth == "keys", rag_secret=rag.secret)
+
     process = "gateway" if place is None else place.process
+    limits = _limits(current, place)
+    meter = Meter(usage)
+    metrics = Metrics(lambda: registry.table)
     request_log = RequestLog(loop, process, sys.stderr.fileno())
     traces = _traces(process)
-    meter = Meter(usage)
-    limits = Limits(beside=0 if place is None or current.server.limits else place.count - 1)
-    shared_limits = _shared(current, limits)
     observers: list[Observer] = [limits, meter, metrics, request_log, *([] if traces is None else [traces])]
+
     adapters = Adapters(registry, DesiredAdapters(engine), Engines(client), lambda: configuration.current)
-    readiness = Readiness(configuration, registry, document_process)
+    readiness = Readiness(configuration, registry, rag)
     probes = Probes(registry, client, adapters.learned)
     agreement = Agreement(Announcements(engine), configuration, adapters, probes)
     siblings = Siblings(place, metrics.render)
+    sweep = Sweep(loop, registry.tick)
     inference = Inference(
         loop=loop,
         access=access,
         table=lambda: registry.table,
-        documents=document_process,
+        documents=rag,
         readiness=readiness,
         sweep=sweep,
         observer=Observers(observers),
         ids=RequestIds(),
         tracing=traces,
         limits=limits,
-        shared_limits=shared_limits,
     )
 
     async def follow() -> None:
         """Bring everything in step with a changed configuration."""
-        document_process.apply(configuration.current)
-        access.configure(
-            required=configuration.current.server.auth == "keys", rag_secret=document_process.secret
-        )
+        changed = configuration.current
+        rag.apply(changed)
+        access.configure(required=changed.server.auth == "keys", rag_secret=rag.secret)
         await adapters.refresh()
 
     configuration.on_change(follow)
-    background = [
-        access.run,
-        configuration.run,
-        agreement.run,
-        probes.run,
-        document_process.run,
-        siblings.run,
-        limits.run,
-        meter.run,
-    ]
-    if shared_limits is not None:
-        background.append(shared_limits.run)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -159,41 +146,38 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
             stack.push_async_callback(client.aclose)
             stack.callback(engine.dispose)
             stack.push_async_callback(meter.aclose)
-            if shared_limits is not None:
-                stack.push_async_callback(shared_limits.aclose)
+            stack.push_async_callback(limits.aclose)
             await access.refresh()
             await adapters.refresh()
-            tasks = [asyncio.create_task(_keep(each)) for each in background]
-            try:
+            async with _running(access, configuration, agreement, probes, rag, siblings, limits, meter):
                 yield
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
 
     surface = FastAPI(title="Praxis", version="1", lifespan=lifespan, redoc_url=None)
     surface.state.access = access
     http_errors.install(surface)
-    surface.include_router(health.routes(readiness, siblings.metrics))
-    surface.include_router(models.routes(lambda: registry.table, int(time.time())))
-    surface.include_router(documents.routes(document_process, client))
-    surface.include_router(
-        admin.routes(configuration, agreement, registry, adapters, readiness, document_process)
-    )
-    surface.include_router(keys_api.routes(keys, usage, access))
+    for router in (
+        health.routes(readiness, siblings.metrics),
+        models.routes(lambda: registry.table, int(time.time())),
+        documents.routes(rag, client),
+        admin.routes(configuration, agreement, registry, adapters, readiness, rag),
+        keys_api.routes(keys, usage, access),
+    ):
+        surface.include_router(router)
     for path in PATHS:
         # `_dispatch` takes every POST before it comes here; this answers the other methods with 405.
         surface.router.routes.append(Route(path, inference, methods=["POST"]))
-    application = _dispatch(inference, surface, request_log)
-    if origins := current.server.cors_origins:
-        application = CORSMiddleware(
-            application,
-            allow_origins=origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=EXPOSED,
-        )
+    application = _cross_origin(_dispatch(inference, surface, request_log), current)
     return Gateway(application, inference, configuration, readiness, sweep)
+
+
+def _limits(config: Config, place: Place | None) -> Limits:
+    """The limits of keys: counted in Redis where the configuration names one, else by each process for itself."""
+    if config.server.limits is None:
+        return Limits(beside=0 if place is None else place.count - 1)
+    # Its client takes memory that most gateways have no use for.
+    from gateway.shared_limits import SharedLimits
+
+    return SharedLimits(config.server.limits, password=read_secret(REDIS_PASSWORD))
 
 
 def _traces(process: str) -> Traces | None:
@@ -211,14 +195,17 @@ def _traces(process: str) -> Traces | None:
     return Traces(process)
 
 
-def _shared(config: Config, own: Limits) -> Shared | None:
-    """The limits counted in Redis, where the configuration names one."""
-    if config.server.limits is None:
-        return None
-    # Its client takes memory that most gateways have no use for.
-    from gateway.shared_limits import SharedLimits
-
-    return SharedLimits(config.server.limits, own, password=read_secret(REDIS_PASSWORD))
+def _cross_origin(application: Application, config: Config) -> Application:
+    """Let pages of the configured origins in."""
+    if not config.server.cors_origins:
+        return application
+    return CORSMiddleware(
+        application,
+        allow_origins=config.server.cors_origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED,
+    )
 
 
 def _dispatch(inference: Inference, surface: FastAPI, request_log: RequestLog) -> Application:
@@ -231,7 +218,7 @@ def _dispatch(inference: Inference, surface: FastAPI, request_log: RequestLog) -
         elif scope["method"] == "POST" and scope["path"] in PATHS:
             await inference(scope, receive, send)
         else:
-            record = inference.record(scope["path"], scope["headers"])
+            record = inference.record(Head(scope["path"], scope["headers"]))
             identity = record.request_id.encode()
 
             async def marked(message: Message) -> None:
@@ -258,11 +245,28 @@ def _log(record: Record, scope: Scope, request_log: RequestLog) -> None:
     request_log.ended(record, scope["method"])
 
 
-async def _keep(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a background loop until it ends of itself, which most do not."""
+class Background(Protocol):
+    """What has work to do beside requests."""
+
+    async def run(self) -> None:
+        """Do it until cancelled, or until there is no more."""
+
+
+@asynccontextmanager
+async def _running(*each: Background) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(_keep(one)) for one in each]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep(background: Background) -> None:
     while True:
         try:
-            await loop()
+            await background.run()
             return
         except Exception:  # the edge of a background task: one bad round must not end probing or reloading
             logger.exception("background loop failed; it goes on")

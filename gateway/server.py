@@ -17,8 +17,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.api.inference import PATHS, Inference
-from gateway.proxy.connection import Headers
-from gateway.proxy.head import Head
+from gateway.proxy.head import Head, Known
 from gateway.proxy.sink import MAX_BODY, Running, too_large
 from praxis.errors import InternalError, InvalidRequest, PraxisError
 
@@ -60,73 +59,53 @@ _UNHEARD = _Unheard()
 class Cycle:
     """One hot request and its reply. The first five attributes are those that uvicorn asks of a cycle."""
 
-    __slots__ = (
-        "_chunked",
-        "_head",
-        "_protocol",
-        "body",
-        "disconnected",
-        "headers",
-        "keep_alive",
-        "message_event",
-        "more_body",
-        "path",
-        "queued",
-        "response_complete",
-        "running",
-        "size",
-    )
+    # What stays so for most requests is kept with the class: setting it for each is what takes the time.
+    response_complete = False
+    disconnected = False
+    message_event = _UNHEARD
+    more_body = True
+    size = 0
+    queued = False
+    running: Running | None = None
+    _lines = b""
+    _chunked = True
 
-    def __init__(self, protocol: HotProtocol, path: str, headers: Headers, keep_alive: bool) -> None:
-        self.response_complete = False
-        self.disconnected = False
-        self.keep_alive = keep_alive
-        self.message_event = _UNHEARD
-        self.more_body = True
-        self.path = path
-        self.headers = headers
+    def __init__(self, protocol: HotProtocol, head: Head) -> None:
+        self.head = head
+        self.keep_alive = head.keep_alive
         self.body: list[bytes] = []
-        self.size = 0
-        self.queued = False
-        self.running: Running | None = None
         self._protocol = protocol
-        self._head = b""
-        self._chunked = True
 
     # Sink
 
-    def start(self, status: int, headers: Headers) -> None:
+    def start(self, status: int, lines: bytes, length: int | None = None) -> None:
         """Keep the head until the first bytes of the reply, so that both go out in one write."""
-        head = STATUS_LINE[status]
         for name, value in self._protocol.server_state.default_headers:
-            head += b"%s: %s\r\n" % (name, value)
-        self._chunked = True
-        for name, value in headers:
-            head += b"%s: %s\r\n" % (name, value)
-            if name == b"content-length":
-                self._chunked = False
-        if self._chunked:
-            head += b"transfer-encoding: chunked\r\n"
+            lines += b"%s: %s\r\n" % (name, value)
         if not self.keep_alive:
-            head += b"connection: close\r\n"
-        self._head = head + b"\r\n"
+            lines += b"connection: close\r\n"
+        if length is None:
+            self._lines = b"%s%stransfer-encoding: chunked\r\n\r\n" % (STATUS_LINE[status], lines)
+        else:
+            self._chunked = False
+            self._lines = b"%s%scontent-length: %d\r\n\r\n" % (STATUS_LINE[status], lines, length)
 
     def data(self, chunk: bytes) -> None:
         if self._chunked:
-            chunk = b"%s%x\r\n%s\r\n" % (self._head, len(chunk), chunk)
-        elif self._head:
-            chunk = self._head + chunk
-        self._head = b""
+            chunk = b"%s%x\r\n%s\r\n" % (self._lines, len(chunk), chunk)
+        elif self._lines:
+            chunk = self._lines + chunk
+        self._lines = b""
         self._protocol.transport.write(chunk)
 
     def end(self, chunk: bytes = b"") -> None:
         if not self._chunked:
-            chunk = self._head + chunk
+            chunk = self._lines + chunk
         elif chunk:
-            chunk = b"%s%x\r\n%s\r\n0\r\n\r\n" % (self._head, len(chunk), chunk)
+            chunk = b"%s%x\r\n%s\r\n0\r\n\r\n" % (self._lines, len(chunk), chunk)
         else:
-            chunk = self._head + b"0\r\n\r\n"
-        self._head = b""
+            chunk = self._lines + b"0\r\n\r\n"
+        self._lines = b""
         self._protocol.transport.write(chunk)
         self.response_complete = True
         self._protocol.answered(self)
@@ -142,7 +121,7 @@ class HotProtocol(HttpToolsProtocol):
     def __init__(self, inference: Inference, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._inference = inference
-        self._known: Head | None = None
+        self._known: Known[Head] | None = None
         self._tries = TRIES
         self._reading: Cycle | None = None
         self._answering: Cycle | None = None
@@ -161,8 +140,7 @@ class HotProtocol(HttpToolsProtocol):
             self._in_head and self._head_bytes == 0 and (self.cycle is None or self.cycle.response_complete)
         )
         if fresh and self._known is not None and (body := self._known.body(data)) is not None:
-            known = self._known
-            cycle = Cycle(self, known.path, known.headers, known.keep_alive)
+            cycle = Cycle(self, self._known.means)
             cycle.more_body = False
             cycle.body.append(body)
             self._reading = cycle
@@ -181,7 +159,7 @@ class HotProtocol(HttpToolsProtocol):
             self.send_400_response("This is no valid HTTP request.")
         if fresh and self._tries and (parsed := self._reading) is not None and not parsed.more_body:
             self._tries -= 1
-            self._known = Head.of(data, parsed.path, parsed.headers, parsed.keep_alive)
+            self._known = Known.of(data, parsed.head)
         if self._in_head and self._head_bytes > MAX_HEAD:
             self._refuse(InvalidRequest(f"The request's head exceeds {MAX_HEAD} bytes; send fewer headers."))
 
@@ -223,7 +201,7 @@ class HotProtocol(HttpToolsProtocol):
             if name == b"content-length":
                 length = value
         before = self.cycle
-        cycle = Cycle(self, path, self.headers, self.parser.should_keep_alive())
+        cycle = Cycle(self, Head(path, self.headers, self.parser.should_keep_alive()))
         self._reading = cycle
         self.cycle = cycle  # type: ignore[assignment]  # it stands in for uvicorn's own
         if before is not None and not before.response_complete:
@@ -299,10 +277,10 @@ class HotProtocol(HttpToolsProtocol):
         cycle.body = []
         self._answering = cycle
         try:
-            running = self._inference.begin(cycle.path, cycle.headers, body, cycle)
+            running = self._inference.begin(cycle.head, body, cycle)
         except Exception:
             # The edge of a request: the parser that calls this would take a defect of ours for one of the client's.
-            logger.exception("uncaught", extra={"path": cycle.path})
+            logger.exception("uncaught", extra={"path": cycle.head.path})
             self._answering = None
             self._refuse(InternalError("The gateway failed; its log has the reason."))
             return
@@ -333,10 +311,10 @@ class HotProtocol(HttpToolsProtocol):
             # A reply before it is under way, and cannot be finished without reading on.
             self.transport.close()
             return
-        path, headers = (cycle.path, cycle.headers) if cycle is not None else ("", [])
-        refusal = Cycle(self, path, [], keep_alive=False)
+        head = cycle.head if cycle is not None else Head("", [])
+        refusal = Cycle(self, Head(head.path, []))
         self.cycle = refusal  # type: ignore[assignment]
-        self._inference.refuse(error, self._inference.record(path, headers), refusal)
+        self._inference.refuse(error, self._inference.record(head), refusal)
 
     def _asgi_is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

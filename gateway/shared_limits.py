@@ -25,7 +25,6 @@ from limits.storage import storage_from_string
 from redis.exceptions import RedisError
 
 from gateway.limits import Account, Limits, refusal, told
-from gateway.proxy.connection import Headers
 from gateway.proxy.record import Ticket
 from gateway.windows import Window
 from praxis.keys import Principal, Quota
@@ -141,7 +140,7 @@ class _Shared:
         self.key_id = key_id
         self.lease = lease
 
-    def headers(self) -> Headers:
+    def lines(self) -> bytes:
         requests = (self._quota.rpm or 0) - self._account.requests.used(self._now)
         tokens = (self._quota.tpm or 0) - self._account.tokens.used(self._now)
         return told(self._quota, (requests, tokens), self._now)
@@ -152,10 +151,13 @@ class _Shared:
         self._limits.settle(self, difference, self._account.tokens.index)
 
 
-class SharedLimits:
-    """The limits that all gateways count in the Redis at `url`; `own` counts while it is away."""
+class SharedLimits(Limits):
+    """The limits that all gateways count in the Redis at `url`, and each for itself while it is away."""
 
-    def __init__(self, url: str, own: Limits, *, password: str | None = None) -> None:
+    shared = True
+
+    def __init__(self, url: str, *, password: str | None = None) -> None:
+        super().__init__()
         options: dict[str, Any] = {"password": password} if password else {}
         storage = storage_from_string(
             f"async+{url}",
@@ -166,10 +168,9 @@ class SharedLimits:
         )
         bridge = cast(RedispyBridge, cast(RedisStorage, storage).bridge)
         self._client: Any = bridge.get_connection()
-        self._admit = self._client.register_script(TAKE.encode())
+        self._take = self._client.register_script(TAKE.encode())
         self._settle = self._client.register_script(SETTLE.encode())
         self._renew = self._client.register_script(_RENEW.encode())
-        self._own = own
         self._process = secrets.token_hex(8)
         self._given = 0
         self._leases: dict[str, str] = {}
@@ -178,11 +179,11 @@ class SharedLimits:
         self._away = False
         self._said = -SAY_SECONDS
 
-    async def admit(self, principal: Principal, cost: int) -> Ticket | None:
-        """As `Limits.admit`, counted by all gateways together."""
+    async def admitted(self, principal: Principal, cost: int) -> Ticket | None:
+        """As `admit`, counted by all gateways together."""
         quota = principal.quota
         if quota is None or self._away:
-            return self._own.admit(principal, cost)
+            return self.admit(principal, cost)
         asking = asyncio.ensure_future(self._ask(principal, quota, cost))
         try:
             return await asyncio.shield(asking)
@@ -200,6 +201,7 @@ class SharedLimits:
     async def run(self) -> None:
         """Settle, renew leases, and look for Redis while it is away, until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(super().run())
             group.create_task(self._keep_settling())
             group.create_task(self._tend())
 
@@ -216,13 +218,13 @@ class SharedLimits:
         arguments: list[str | float] = ["", *limits, cost, lease, LEASE_SECONDS]
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                admitted, account, now = read(await self._admit(_keys(principal.key_id), arguments))
+                admitted, account, now = read(await self._take(_keys(principal.key_id), arguments))
                 if not admitted and _may_change(quota, account, cost, now):
                     await asyncio.sleep(SETTLE_SECONDS)
-                    admitted, account, now = read(await self._admit(_keys(principal.key_id), arguments))
+                    admitted, account, now = read(await self._take(_keys(principal.key_id), arguments))
         except _ERRORS as error:
             self._lost(error)
-            return self._own.admit(principal, cost)
+            return self.admit(principal, cost)
         if not admitted:
             raise refusal(principal, quota, account, cost, now)
         if quota.concurrency is not None:

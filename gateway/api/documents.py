@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from gateway.api.identity import Asker
 from gateway.documents import Documents
-from gateway.proxy.connection import Headers
+from gateway.proxy.head import Headers
 from praxis.errors import Overloaded, UpstreamTimeout
 
 _PASSED_UP = frozenset({b"content-type", b"content-length", b"accept", b"transfer-encoding"})

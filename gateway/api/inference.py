@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import re
 import secrets
 import time
 from collections.abc import Callable
@@ -12,12 +11,12 @@ from dataclasses import dataclass
 
 from gateway.access import Access
 from gateway.documents import Documents
-from gateway.limits import Limits, Shared
+from gateway.limits import Limits
 from gateway.proxy.asgi import AsgiSink, ClientGone, Receive, Scope, Send, read_body
 from gateway.proxy.call import Call, parse
-from gateway.proxy.connection import Headers
 from gateway.proxy.estimate import cost
 from gateway.proxy.exchange import Exchange, Plan
+from gateway.proxy.head import Head
 from gateway.proxy.record import Observer, Record, Tracing
 from gateway.proxy.sink import Running, Sink, send_error
 from gateway.proxy.sweep import Sweep
@@ -28,23 +27,16 @@ from praxis.keys import Principal
 
 PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
 
-_CLEAN_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-
 
 class RequestIds:
-    """Ids of requests: the client's own where it is short and clean, else one that differs from all others."""
+    """Ids of requests, each of which differs from all others. They are no secret."""
 
     def __init__(self) -> None:
-        self._process = secrets.token_hex(8)
+        self._prefix = f"req_{secrets.token_hex(8)}"
         self._numbers = itertools.count()
 
-    def clean(self, given: bytes) -> str:
-        return str(given, "ascii") if _CLEAN_ID.fullmatch(given) else ""
-
     def new(self) -> str:
-        """A new one. It is no secret."""
-        return f"req_{self._process}{next(self._numbers):08x}"
+        return f"{self._prefix}{next(self._numbers):08x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +52,35 @@ class Inference:
     observer: Observer
     ids: RequestIds
     limits: Limits
-    shared_limits: Shared | None
     tracing: Tracing | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application of the hot paths."""
         sink = AsgiSink()
+        head = Head(scope["path"], scope["headers"])
         running: Running | None = None
         try:
             body = await read_body(scope, receive)
         except ClientGone:
             return
         except PraxisError as error:
-            self.refuse(error, self.record(scope["path"], scope["headers"]), sink)
+            self.refuse(error, self.record(head), sink)
         else:
-            running = self.begin(scope["path"], scope["headers"], body, sink)
+            running = self.begin(head, body, sink)
         await sink.carry(running, receive, send)
 
-    def begin(self, path: str, headers: Headers, body: bytes, sink: Sink) -> Running | None:
-        """Carry out a request whose names of `headers` are in lower case; `sink` hears the reply.
+    def begin(self, head: Head, body: bytes, sink: Sink) -> Running | None:
+        """Carry out a request; `sink` hears the reply.
 
         Returns what is under way, or None when the reply is already with the sink.
         """
-        record = self.record(path, headers)
+        record = self.record(head)
         try:
             if self.readiness.draining:
                 raise Overloaded("The gateway is shutting down; ask again.", retry_after=1)
-            principal = self.access.known(headers)
-            if principal is None or (principal.quota is not None and self.shared_limits is not None):
-                return Admission(self, record, headers, body, sink)
+            principal = self.access.known(head)
+            if principal is None or (principal.quota is not None and self.limits.shared):
+                return Admission(self, record, head, body, sink)
             plan = self.plan(record, principal, body)
             if principal.quota is not None:
                 record.ticket = self.limits.admit(principal, cost(plan.call))
@@ -121,19 +113,10 @@ class Inference:
         send_error(sink, error, record.request_id)
         self.observer.ended(record)
 
-    def record(self, path: str, headers: Headers) -> Record:
+    def record(self, head: Head) -> Record:
         """The record of a request that has just arrived."""
-        identity = traceparent = session = ""
-        for name, value in headers:
-            if name == b"x-request-id":
-                identity = self.ids.clean(value)
-            elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
-                traceparent = str(value, "ascii")
-            elif name == b"x-session-id":
-                session = str(value, "latin-1")
-        record = Record(identity or self.ids.new(), path, time.time(), time.monotonic())
-        record.traceparent, record.session = traceparent, session
-        if self.tracing is not None and path in PATHS:
+        record = Record(head.request_id or self.ids.new(), head, time.time(), time.monotonic())
+        if self.tracing is not None and head.path in PATHS:
             self.tracing.began(record)
         return record
 
@@ -184,15 +167,13 @@ class Admission:
     """A request that has to wait before it can begin: its key is not in memory yet, and may have been made just now, or
     its limits are counted in Redis."""
 
-    def __init__(
-        self, inference: Inference, record: Record, headers: Headers, body: bytes, sink: Sink
-    ) -> None:
+    def __init__(self, inference: Inference, record: Record, head: Head, body: bytes, sink: Sink) -> None:
         self._inference = inference
         self._record = record
         self._sink = sink
         self._exchange: Exchange | None = None
         self._over = False
-        self._task = inference.loop.create_task(self._admit(headers, body))
+        self._task = inference.loop.create_task(self._admit(head, body))
 
     def cancel(self) -> None:
         if self._exchange is not None:
@@ -211,16 +192,12 @@ class Admission:
         if self._exchange is not None:
             self._exchange.resume()
 
-    async def _admit(self, headers: Headers, body: bytes) -> None:
+    async def _admit(self, head: Head, body: bytes) -> None:
         inference, record = self._inference, self._record
         try:
-            principal = await inference.access.principal(headers)
+            principal = await inference.access.principal(head.headers)
             plan = inference.plan(record, principal, body)
-            if principal.quota is not None:
-                if inference.shared_limits is not None:
-                    record.ticket = await inference.shared_limits.admit(principal, cost(plan.call))
-                else:
-                    record.ticket = inference.limits.admit(principal, cost(plan.call))
+            record.ticket = await inference.limits.admitted(principal, cost(plan.call))
             self._exchange = inference.start(record, plan, self._sink)
         except PraxisError as error:
             self._over = True

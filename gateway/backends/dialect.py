@@ -59,12 +59,12 @@ class Dialect:
         """The fields that this engine does not heed, harmlessly: the reply names them."""
         return []
 
-    def notes(self, path: str, call: Call) -> list[tuple[bytes, bytes]]:
-        """The headers that a good reply carries besides its own."""
+    def notes(self, path: str, call: Call) -> bytes:
+        """The lines that the head of a good reply has besides its own."""
         if not (ignored := self.ignored(path, call)):
-            return []
+            return b""
         names = [name for name in ignored if _NAME.fullmatch(name)][:MAX_NAMES]
-        return [(b"x-praxis-ignored", ", ".join(names).encode())] if names else []
+        return f"x-praxis-ignored: {', '.join(names)}\r\n".encode() if names else b""
 
     def status_of(self, error: Any) -> int:
         """The HTTP status that an error event stands for; engines put it into `code`."""

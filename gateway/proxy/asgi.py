@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from gateway.proxy.connection import Headers
-from gateway.proxy.sink import HIGH_WATER, MAX_BODY, Running, too_large
+from gateway.proxy.sink import HIGH_WATER, MAX_BODY, Running, pairs, too_large
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -55,9 +54,12 @@ class AsgiSink:
 
     # Sink
 
-    def start(self, status: int, headers: Headers) -> None:
+    def start(self, status: int, lines: bytes, length: int | None = None) -> None:
+        headers = pairs(lines)
+        if length is not None:
+            headers.append((b"content-length", b"%d" % length))
         if status == 413:
-            headers = [*headers, (b"connection", b"close")]  # Its body was not read.
+            headers.append((b"connection", b"close"))  # Its body was not read.
         self._put({"type": "http.response.start", "status": status, "headers": headers})
 
     def data(self, chunk: bytes) -> None:

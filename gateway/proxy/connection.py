@@ -14,12 +14,18 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from gateway.proxy.head import Headers, Known
+
 IDLE_SECONDS = 3.5
 """How long an idle connection is kept. vLLM drops one after 5 s, and reusing it as it does so loses a request."""
 
 MAX_HEAD = 256 * 1024
 
-Headers = list[tuple[bytes, bytes]]
+STRANGE = 16
+"""Heads in a row that were remembered and never came again, before a replica's are remembered no more."""
+
+Reply = tuple[int, Headers]
+"""Status and headers of a reply whose connection can be used again."""
 
 
 class Listener(Protocol):
@@ -49,6 +55,7 @@ class Connection(asyncio.Protocol):
         self._reads_to_eof = False
         self._head_bytes = 0
         self._in_head = True
+        self._whole: Reply | None = None
         self._paused = False
         self.served = 0
         self.idle_since = 0.0
@@ -95,11 +102,22 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._pool.heard = self._pool.clock()
-        if self._listener is None:
+        listener = self._listener
+        if listener is None:
             self.close()
+            return
+        fresh = self._in_head and self._head_bytes == 0
+        known = self._pool.known
+        if fresh and known is not None and (body := known.body(data)) is not None:
+            self._pool.strange = 0
+            listener.on_head(*known.means)
+            if body:
+                listener.on_data(body)
+            self._finish(reusable=True)
             return
         if self._in_head:
             self._head_bytes += len(data)
+        self._whole = None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -107,6 +125,9 @@ class Connection(asyncio.Protocol):
             return
         if self._pieces:
             self._hand_on()
+        if fresh and self._whole is not None and self._pool.strange < STRANGE:
+            self._pool.strange += 1
+            self._pool.known = Known.of(data, self._whole)
         if self._in_head and self._head_bytes > MAX_HEAD:
             self._lost("sent a reply head without end")
 
@@ -148,7 +169,10 @@ class Connection(asyncio.Protocol):
         if self._pieces:
             self._hand_on()
         # The parser knows whether the peer keeps the connection only here; after feed_data it says no.
-        self._finish(reusable=self._parser.should_keep_alive() and not self._reads_to_eof)
+        reusable = self._parser.should_keep_alive() and not self._reads_to_eof
+        if reusable and self._listener is not None:
+            self._whole = (self._parser.get_status_code(), self._headers)
+        self._finish(reusable=reusable)
 
     def _hand_on(self) -> None:
         pieces = self._pieces
@@ -188,6 +212,9 @@ class Pool:
         self.clock = loop.time
         self.heard = 0.0
         """When the replica last sent a byte, to whomever: routing notices by it that an engine hangs."""
+        self.known: Known[Reply] | None = None
+        """The head of its last whole reply: the next one mostly begins with the same."""
+        self.strange = 0
         self._host = parts.hostname
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None

@@ -4,13 +4,14 @@ An `Exchange` is a state machine without input or output of its own. Below it a 
 engine sends; above it a `Sink` takes what the client gets: the server's own protocol class (proxy/server.py) or
 ASGI (proxy/asgi.py). What it learns goes into a `Record`, which the observers get when all is over.
 
-Nothing goes to the sink before the engine's first event (of a stream) or whole body (of a plain reply up to `HOLD`
-bytes), so that everything before it can be tried again elsewhere. Nothing is tried again after it.
+Nothing goes to the sink before the engine's first event (of a stream) or whole body (of a plain reply that is not too
+long to hold), so that everything before it can be tried again elsewhere. Nothing is tried again after it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from time import monotonic
@@ -21,10 +22,11 @@ import orjson
 from gateway.backends.dialect import seconds
 from gateway.proxy.attempts import Attempts
 from gateway.proxy.call import Call
-from gateway.proxy.connection import Connection, Headers
-from gateway.proxy.edit import HOLD, Edit
+from gateway.proxy.connection import Connection
 from gateway.proxy.estimate import prompt_tokens
-from gateway.proxy.events import EventStream, rename, tokens
+from gateway.proxy.events import EventStream, rename
+from gateway.proxy.head import Headers
+from gateway.proxy.plain import PlainReply
 from gateway.proxy.record import Observer, Record
 from gateway.proxy.sink import Sink, send_error
 from gateway.proxy.sweep import Sweep
@@ -32,9 +34,6 @@ from gateway.routing.queue import Queue
 from gateway.routing.replica import Lease, Replica
 from gateway.routing.table import Target
 from praxis.errors import InternalError, Overloaded, PraxisError, UpstreamError, UpstreamTimeout
-
-TAIL = 1024
-"""Bytes at the end of a longer reply that are kept for the count of tokens in them."""
 
 MAX_ERROR = 64 * 1024
 AFTER_DONE_SECONDS = 1.0
@@ -62,34 +61,24 @@ class Phase(Enum):
 class Exchange:
     """Carries out one `Plan` into one `Sink`. `start` it once; `cancel` it when the client goes away."""
 
-    __slots__ = (
-        "_attempts",
-        "_connecting",
-        "_connection",
-        "_deadline",
-        "_edit",
-        "_events",
-        "_fresh",
-        "_headers",
-        "_held",
-        "_lease",
-        "_loop",
-        "_observer",
-        "_paused",
-        "_phase",
-        "_plan",
-        "_queue",
-        "_record",
-        "_sends",
-        "_sink",
-        "_size",
-        "_stalled",
-        "_status",
-        "_sweep",
-        "_target",
-        "_told",
-        "_total",
-    )
+    # What stays so for most requests is kept with the class: setting it for each is what takes the time.
+    _phase = Phase.CONNECTING
+    _deadline = 0.0
+    _queue: Queue | None = None
+    _sends = 0
+    _stalled = False
+    _lease: Lease | None = None
+    _connection: Connection | None = None
+    _connecting: asyncio.Task[None] | None = None
+    _fresh = True
+    _paused = False
+    _told = False
+    _status = 0
+    _headers: Iterable[tuple[bytes, bytes]] = ()
+    _type = b""
+    _refusal: list[bytes] | None = None
+    _events: EventStream | None = None
+    _plain: PlainReply | None = None
 
     def __init__(self, plan: Plan, sink: Sink, record: Record, sweep: Sweep, observer: Observer) -> None:
         self._plan = plan
@@ -98,26 +87,9 @@ class Exchange:
         self._sweep = sweep
         self._observer = observer
         self._loop = sweep.loop
-        self._phase = Phase.CONNECTING
-        self._deadline = 0.0
         self._target = plan.targets[0]
         self._total = record.began + self._target.timeouts.total
         self._attempts = Attempts(plan.targets, plan.call, record.session)
-        self._queue: Queue | None = None
-        self._sends = 0
-        self._stalled = False
-        self._lease: Lease | None = None
-        self._connection: Connection | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._fresh = True
-        self._paused = False
-        self._status = 0
-        self._told = False
-        self._headers: Headers = []
-        self._held: list[bytes] = []
-        self._size = 0
-        self._events: EventStream | None = None
-        self._edit: Edit | None = None
 
     # What the sink's owner calls
 
@@ -212,12 +184,9 @@ class Exchange:
             return
         self._phase = Phase.WAITING
         self._status = 0
-        self._held = []
-        self._size = 0
-        self._events = None
-        now = self._loop.time()
+        self._refusal = self._events = self._plain = None
         first = target.timeouts.first_event if plan.call.stream else target.first_byte
-        self._deadline = now + first if first is not None else self._total
+        self._deadline = self._total if first is None else self._loop.time() + first
         self._connection = connection
         self._sends += 1
         if not record.sent:
@@ -236,6 +205,8 @@ class Exchange:
         )
         if record.traceparent:
             lines += b"traceparent: %s\r\n" % record.traceparent.encode()
+            if record.tracestate:
+                lines += b"tracestate: %s\r\n" % record.tracestate.encode()
         for name, value in plan.headers:
             lines += b"%s: %s\r\n" % (name, value)
         return replica.pool.head(plan.path, self._target.backend.api_key) + lines + b"\r\n"
@@ -279,11 +250,17 @@ class Exchange:
     def on_head(self, status: int, headers: Headers) -> None:
         self._status = status
         self._headers = headers
-        editor = self._target.editor
-        self._edit = None if editor is None else editor(self._plan.path, self._plan.call)
-        if status == 200 and _header(headers, b"content-type").startswith(b"text/event-stream"):
-            names = rename(self._target.upstream, self._plan.call.model)
-            self._events = EventStream(names, self._plan.call.include_usage, self._edit)
+        if status != 200:
+            self._refusal = []
+            return
+        target, call = self._target, self._plan.call
+        edit = None if target.editor is None else target.editor(self._plan.path, call)
+        names = rename(target.upstream, call.model)
+        self._type = _header(headers, b"content-type") or b"application/json"
+        if self._type.startswith(b"text/event-stream"):
+            self._events = EventStream(names, call.include_usage, edit)
+        else:
+            self._plain = PlainReply(names, edit)
 
     def on_data(self, chunk: bytes) -> None:
         phase = self._phase
@@ -296,11 +273,10 @@ class Exchange:
                 self._record.read(now)
         if self._events is not None:
             self._on_events(self._events, chunk)
-        elif phase is Phase.STREAMING:
-            self._held[0] = chunk[-TAIL:] if len(chunk) >= TAIL else (self._held[0] + chunk)[-TAIL:]
-            self._sink.data(chunk)
-        else:
-            self._hold(chunk)
+        elif self._plain is not None:
+            self._on_plain(self._plain, chunk)
+        elif self._refusal is not None and sum(map(len, self._refusal)) <= MAX_ERROR:
+            self._refusal.append(chunk)
 
     def _on_events(self, events: EventStream, chunk: bytes) -> None:
         try:
@@ -312,9 +288,8 @@ class Exchange:
             if events.error is not None and not passed:
                 self._refused(self._status_of(events.error), orjson.dumps({"error": events.error}))
                 return
-            self._begin([(b"content-type", b"text/event-stream; charset=utf-8"), *_UNBUFFERED])
-        if events.usage is not None:
-            self._record.prompt_tokens, self._record.completion_tokens = events.usage
+            self._begin(_STREAM)
+        self._count(events.usage)
         if events.done:
             self._complete(passed)
             self._tell()
@@ -327,20 +302,13 @@ class Exchange:
         if events.error is not None:
             self._fail(self._error(self._status_of(events.error), orjson.dumps({"error": events.error})))
 
-    def _hold(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._status != 200:
-            if self._size <= MAX_ERROR:
-                self._held.append(chunk)
-            return
-        self._held.append(chunk)
-        if self._size > (HOLD if self._edit is None else self._edit.most):
-            kept = [(b"content-type", _header(self._headers, b"content-type") or b"application/json")]
-            self._begin(kept)
-            begun = b"".join(self._held)
-            self._count(begun)
-            self._sink.data(self._renamed(begun))
-            self._held = [begun[-TAIL:]]
+    def _on_plain(self, plain: PlainReply, chunk: bytes) -> None:
+        passed = plain.feed(chunk)
+        if passed:
+            if self._phase is Phase.WAITING:
+                self._begin(b"content-type: %s\r\n" % self._type)
+                self._count(plain.usage)
+            self._sink.data(passed)
         elif self._target.first_byte is not None:
             self._deadline = self._loop.time() + self._target.timeouts.idle
 
@@ -350,42 +318,31 @@ class Exchange:
             self._finish()
         elif self._phase is Phase.OVER:
             return
-        elif self._status != 200:
-            self._refused(self._status, b"".join(self._held))
-        elif self._events is not None:
+        elif self._refusal is not None:
+            self._refused(self._status, b"".join(self._refusal))
+        elif self._plain is not None:
+            self._whole(self._plain)
+        else:
             self._fault(
                 UpstreamError(
                     f"Backend `{self._target.backend.name}` ended its stream before the answer did."
                 )
             )
-        elif self._phase is Phase.STREAMING:
-            self._count(self._held[0])
-            self._complete()
-            self._finish()
-        else:
-            self._whole(self._held[0] if len(self._held) == 1 else b"".join(self._held))
 
-    def _whole(self, body: bytes) -> None:
-        if body[:24].lstrip().startswith(b'{"error"'):
-            self._refused(502, body)
+    def _whole(self, plain: PlainReply) -> None:
+        if (error := plain.error) is not None:
+            self._refused(502, error)
             return
-        self._count(body)
-        body = self._renamed(body)
-        if self._edit is not None:
-            body = self._edit.whole(body)
-        content_type = _header(self._headers, b"content-type") or b"application/json"
-        self._begin([(b"content-type", content_type), (b"content-length", b"%d" % len(body))])
+        body = plain.end()
+        self._count(plain.usage)
+        if not plain.passing:
+            self._begin(b"content-type: %s\r\n" % self._type, len(body))
         self._complete(body)
         self._finish()
 
-    def _count(self, part: bytes) -> None:
-        """Take the engine's count of tokens from where it stands in a plain reply: at its end, seldom at its beginning."""
-        if used := tokens(part):
-            self._record.prompt_tokens, self._record.completion_tokens = used
-
-    def _renamed(self, body: bytes) -> bytes:
-        upstream, public = self._target.upstream, self._plan.call.model
-        return body if upstream == public else rename(upstream, public)(body)
+    def _count(self, usage: tuple[int, int] | None) -> None:
+        if usage is not None:
+            self._record.prompt_tokens, self._record.completion_tokens = usage
 
     def on_lost(self, reason: str) -> None:
         self._connection = None
@@ -403,24 +360,25 @@ class Exchange:
 
     # Outcomes
 
-    def _begin(self, headers: Headers) -> None:
+    def _begin(self, lines: bytes, length: int | None = None) -> None:
         """The reply begins: from here on nothing is tried again."""
-        now = self._loop.time()
-        record, target = self._record, self._target
+        record, target, plan = self._record, self._target, self._plan
         self._phase = Phase.STREAMING
-        self._deadline = now + target.timeouts.idle
         record.first_event = monotonic()
+        self._deadline = record.first_event + target.timeouts.idle
         if self._lease is not None and self._lease.trial:
             # The replica answers again: the others need not wait for this reply's end.
             self._lease.succeeded()
         if self._events is not None:
             record.streams()
-        headers.append((b"x-request-id", record.request_id.encode()))
-        headers += target.names
-        headers += target.backend.dialect.notes(self._plan.path, self._plan.call)
-        if record.ticket is not None:
-            headers += record.ticket.headers()
-        self._sink.start(200, headers)
+        lines = b"%sx-request-id: %s\r\n%s%s%s" % (
+            lines,
+            record.request_id.encode(),
+            target.lines,
+            target.backend.dialect.notes(plan.path, plan.call),
+            b"" if record.ticket is None else record.ticket.lines(),
+        )
+        self._sink.start(200, lines, length)
 
     def _complete(self, last: bytes = b"") -> None:
         """The answer is whole with `last`."""
@@ -556,10 +514,12 @@ class Exchange:
             self._fail(error)
 
 
-_UNBUFFERED = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+_STREAM = (
+    b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+)
 
 
-def _header(headers: Headers, name: bytes) -> bytes:
+def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
     for key, value in headers:
         if key == name:
             return value

@@ -1,45 +1,91 @@
-"""A request's head that the parser has accepted, to know its like again without parsing it.
+"""Heads of HTTP/1.1 messages: what a request's head says, and heads that are known again without being parsed.
 
-A client sends the same head on a connection time after time: fifteen lines of an SDK, of which only the digits of
-`content-length` change. Reading them costs more than anything else that is done in Python for a request. What is
-taken for the same is the same byte by byte, so nothing passes that the parser has not seen and accepted.
+Client and engine send the same head on their connections time after time: fifteen lines of an SDK, five of uvicorn, of
+which only the digits of `content-length` change (and an engine's date, once a second). Reading them costs more than
+anything else that is done in Python for a request. What is taken for the same is the same byte by byte, so nothing
+passes that the parser has not seen and accepted.
 """
 
 from __future__ import annotations
 
 import re
+from hashlib import sha256
+from typing import Generic, TypeVar
 
-from gateway.proxy.connection import Headers
+Headers = list[tuple[bytes, bytes]]
+
+T = TypeVar("T")
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})\r\n", re.IGNORECASE)
+_CLEAN_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACESTATE = re.compile(rb"[\x20-\x7e]{1,512}")
 
 
 class Head:
-    """One accepted head: its path, its headers with names in lower case, and whether its connection is kept."""
+    """What a request's head says. `headers` have their names in lower case.
 
-    __slots__ = ("_after", "_before", "_start", "headers", "keep_alive", "path")
+    `digest` is the hash of the key, empty where there is not exactly one `Authorization: Bearer …`. `request_id` is the
+    client's own where it is short and clean, `traceparent` and `tracestate` W3C's, `session` what belongs together: empty
+    if not sent.
+    """
 
-    def __init__(self, before: bytes, after: bytes, path: str, headers: Headers, keep_alive: bool) -> None:
-        self._before = before
-        self._start = len(before)
-        self._after = after
+    __slots__ = (
+        "digest",
+        "headers",
+        "keep_alive",
+        "path",
+        "request_id",
+        "session",
+        "traceparent",
+        "tracestate",
+    )
+
+    def __init__(self, path: str, headers: Headers, keep_alive: bool = False) -> None:
         self.path = path
         self.headers = headers
         self.keep_alive = keep_alive
+        self.request_id = self.traceparent = self.tracestate = self.session = ""
+        keys = []
+        for name, value in headers:
+            if name == b"authorization":
+                keys.append(value)
+            elif name == b"x-request-id" and _CLEAN_ID.fullmatch(value):
+                self.request_id = str(value, "ascii")
+            elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
+                self.traceparent = str(value, "ascii")
+            elif name == b"tracestate" and _TRACESTATE.fullmatch(value):
+                self.tracestate = str(value, "ascii")
+            elif name == b"x-session-id":
+                self.session = str(value, "latin-1")
+        plain = len(keys) == 1 and keys[0].startswith(b"Bearer ")
+        self.digest = sha256(keys[0][7:]).hexdigest() if plain else ""
+
+
+class Known(Generic[T]):
+    """The bytes of a head that the parser has accepted, and what they `mean`."""
+
+    __slots__ = ("_after", "_before", "_start", "means")
+
+    def __init__(self, before: bytes, after: bytes, means: T) -> None:
+        self._before = before
+        self._start = len(before)
+        self._after = after
+        self.means = means
 
     @classmethod
-    def of(cls, data: bytes, path: str, headers: Headers, keep_alive: bool) -> Head | None:
-        """The head of `data`, one whole request that was just parsed; None where it has no plain length."""
+    def of(cls, data: bytes, means: T) -> Known[T] | None:
+        """The head of `data`, one whole message that was just parsed; None where it has no plain length."""
         end = data.find(b"\r\n\r\n") + 4
         lengths = _LENGTH.findall(data, 0, end)
         if len(lengths) != 1 or end + int(lengths[0]) != len(data):
             return None
         found = _LENGTH.search(data, 0, end)
         assert found is not None
-        return cls(data[: found.start(1)], data[found.end(1) : end], path, headers, keep_alive)
+        return cls(data[: found.start(1)], data[found.end(1) : end], means)
 
     def body(self, data: bytes) -> bytes | None:
-        """The body of `data` if that is one whole request with this very head, else None."""
+        """The body of `data` if that is one whole message with this very head, else None."""
         if not data.startswith(self._before):
             return None
         end = data.find(b"\r", self._start, self._start + 10)

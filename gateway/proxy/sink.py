@@ -6,7 +6,7 @@ from typing import Protocol
 
 import orjson
 
-from gateway.proxy.connection import Headers
+from gateway.proxy.head import Headers
 from praxis.errors import PraxisError, TooLarge
 
 MAX_BODY = 25 * 1024 * 1024
@@ -19,7 +19,9 @@ HIGH_WATER = 256 * 1024
 class Sink(Protocol):
     """`start`, any `data`, then `end`; or `abort`, when the reply can no longer end honestly."""
 
-    def start(self, status: int, headers: Headers) -> None: ...
+    def start(self, status: int, lines: bytes, length: int | None = None) -> None:
+        """The reply begins. `lines` are its headers as they go out, each with its line's end; `length` is that of the
+        whole body in bytes, where it is known."""
 
     def data(self, chunk: bytes) -> None: ...
 
@@ -45,16 +47,15 @@ class Running(Protocol):
 def send_error(sink: Sink, error: PraxisError, request_id: str) -> None:
     """A whole reply that is `error`."""
     body = orjson.dumps(error.body())
-    sink.start(
-        error.status,
-        [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", request_id.encode()),
-            *((name.encode(), value.encode()) for name, value in error.headers().items()),
-        ],
-    )
+    more = "".join(f"{name}: {value}\r\n" for name, value in error.headers().items())
+    lines = f"content-type: application/json\r\nx-request-id: {request_id}\r\n{more}"
+    sink.start(error.status, lines.encode("latin-1"), len(body))
     sink.end(body)
+
+
+def pairs(lines: bytes) -> Headers:
+    """The headers of a reply's `lines`."""
+    return [(name, value) for name, _, value in (each.partition(b": ") for each in lines.splitlines())]
 
 
 def too_large() -> TooLarge:

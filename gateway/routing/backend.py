@@ -17,6 +17,7 @@ from gateway.routing.ring import Ring, bound
 _GOOD = Standing.GOOD
 
 Serves = Callable[[Replica], bool]
+"""Whether a replica can answer at all; None where each can."""
 
 
 @dataclass(slots=True)
@@ -55,7 +56,9 @@ class Backend:
         """Whether the retry budget has one more; it is taken when it has."""
         return self.budget.spend(self.in_flight)
 
-    def pick(self, tried: Collection[Replica], serves: Serves, affinity: str | None = None) -> Replica | None:
+    def pick(
+        self, tried: Collection[Replica], serves: Serves | None, affinity: str | None = None
+    ) -> Replica | None:
         """The replica for a request, or None when none is left or none has room (`full` tells which).
 
         `affinity` is what its session has in common, if anything. Replicas taken out for failing in traffic are used
@@ -63,15 +66,18 @@ class Backend:
         into a dead one.
         """
         now = self.clock()
-        best = self._best(tried, serves, now)
-        free = [replica for replica in best if replica.limit is None or replica.in_flight < replica.limit]
+        best = free = self._best(tried, serves, now)
+        for replica in best:
+            if replica.limit is not None and replica.in_flight >= replica.limit:
+                free = [each for each in best if each.limit is None or each.in_flight < each.limit]
+                break
         if len(free) < 2:
             return free[0] if free else None
         if affinity is not None and (bound_to := self._bound(affinity, best, free, now)) is not None:
             return bound_to
         return self._less_loaded(free, now)
 
-    def full(self, tried: Collection[Replica], serves: Serves) -> bool:
+    def full(self, tried: Collection[Replica], serves: Serves | None) -> bool:
         """Whether there are replicas to wait for."""
         best = self._best(tried, serves, self.clock())
         return any(replica.limit is not None and replica.in_flight >= replica.limit for replica in best)
@@ -83,13 +89,13 @@ class Backend:
             each.reachable and each.standing(now) < Standing.OUT for each in self.replicas
         )
 
-    def _best(self, tried: Collection[Replica], serves: Serves, now: float) -> list[Replica]:
+    def _best(self, tried: Collection[Replica], serves: Serves | None, now: float) -> list[Replica]:
         """The replicas of the best standing that is left. One that asked to be left alone is not tried after another:
         then it is the client that has to wait."""
         best: list[Replica] = []
         least = Standing.OUT
         for replica in self.replicas:
-            if not replica.reachable or replica in tried or not serves(replica):
+            if not replica.reachable or replica in tried or (serves is not None and not serves(replica)):
                 continue
             if replica.breaker.closed and replica.busy_until <= now and replica.weight:
                 standing = _GOOD  # as nearly always

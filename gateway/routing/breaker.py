@@ -51,7 +51,7 @@ class Breaker:
 
     def succeeded(self, epoch: int) -> None:
         """An answer came through to a request that began in `epoch`."""
-        if epoch == self.epoch:
+        if epoch == self.epoch and (self._failures or not self.closed):
             self._close()
 
     def failed(self, epoch: int) -> None:

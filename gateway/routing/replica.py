@@ -44,15 +44,17 @@ class Lease:
         self._stream = stream
         self._held = True
         self._paused = False
-        self._epoch = replica.breaker.epoch
-        self.trial = not replica.breaker.closed and replica.breaker.try_once()
+        breaker = replica.breaker
+        self._epoch = breaker.epoch
+        self.trial = not breaker.closed and breaker.try_once()
         replica.in_flight += 1
-        replica.owed(stream, True)
+        self._owed(1)
 
     def release(self) -> None:
         if self._held:
-            self.paused(True)
             self._held = False
+            if not self._paused:
+                self._owed(-1)
             if self.trial:
                 self.replica.breaker.tried()
             self.replica.ended()
@@ -61,7 +63,7 @@ class Lease:
         """Nothing is read for this request because its client is slow: then silence is none of the replica's fault."""
         if self._held and paused != self._paused:
             self._paused = paused
-            self.replica.owed(self._stream, not paused)
+            self._owed(-1 if paused else 1)
 
     def succeeded(self) -> None:
         """An engine's answer came through, whatever the client thinks of it."""
@@ -71,6 +73,13 @@ class Lease:
     def failed(self) -> None:
         """A fault of the replica: broken, silent, or a 5xx."""
         self.replica.breaker.failed(self._epoch)
+
+    def _owed(self, more: int) -> None:
+        """So many requests more are owed bytes."""
+        if self._stream:
+            self.replica.silence.streams += more
+        else:
+            self.replica.silence.plain += more
 
 
 class Replica:
@@ -91,17 +100,10 @@ class Replica:
         self.pressure = Pressure()
         self.busy_until = 0.0
         self._clock = loop.time
-        self._silence = Silence()
+        self.silence = Silence()
         self._missed_probes = 0
 
     # What is in flight
-
-    def owed(self, stream: bool, owed: bool) -> None:
-        """Whether one request more, or one less, is owed bytes."""
-        if owed:
-            self._silence.began(stream, self._clock())
-        else:
-            self._silence.ended(stream)
 
     def ended(self) -> None:
         self.in_flight -= 1
@@ -161,17 +163,17 @@ class Replica:
         """The engine told its own load."""
         now = self._clock()
         self.pressure.scraped(load, self.in_flight, now)
-        if self._silence.counted(load.tokens, now):
+        if self.silence.counted(load.tokens, now):
             self.breaker.heard()
 
     def watch(self, now: float, patience: float) -> None:
         """Take it out when it has owed several requests bytes for longer than `patience` and sent none to anybody."""
-        if self._silence.heard(self.pool.heard):
+        if self.silence.heard(self.pool.heard):
             self.breaker.heard()
         if self.breaker.stalled:
             if self.in_flight:
                 self.breaker.prolong()
-        elif self._silence.lasted(now) > patience:
+        elif self.silence.lasted(now) > patience:
             self.breaker.stall()
 
     def probe_answered(self) -> None:

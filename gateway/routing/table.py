@@ -9,10 +9,9 @@ from typing import Any, Literal
 
 from gateway.backends import dialect
 from gateway.place import Place
-from gateway.proxy.connection import Headers
 from gateway.proxy.edit import Editor
 from gateway.proxy.thinking import editor
-from gateway.routing.backend import Backend
+from gateway.routing.backend import Backend, Serves
 from gateway.routing.budget import Budget
 from gateway.routing.queue import Queue
 from gateway.routing.replica import Replica
@@ -35,20 +34,22 @@ class Target:
     adapter: bool = False
     editor: Editor | None = None
     """Makes the edit of a reply, where this model's replies need one."""
-    names: Headers = field(init=False)
+    lines: bytes = field(init=False)
+    """What each of its replies says in its head of who answered."""
     first_byte: float | None = field(init=False)
 
     def __post_init__(self) -> None:
         # What every reply and every request would have to work out anew.
-        self.names = [
-            (b"x-praxis-model", self.model.encode()),
-            (b"x-praxis-backend", self.backend.name.encode()),
-        ]
+        self.lines = f"x-praxis-model: {self.model}\r\nx-praxis-backend: {self.backend.name}\r\n".encode()
         self.first_byte = self.timeouts.first_byte
 
-    def serves(self, replica: Replica) -> bool:
-        """Whether `replica` can answer: an adapter must be loaded there; of a base the file is believed."""
-        return not self.adapter or self.upstream in replica.models
+    @property
+    def serves(self) -> Serves | None:
+        """Which replicas can answer: an adapter must be loaded there; of a base the file is believed."""
+        return self._holds if self.adapter else None
+
+    def _holds(self, replica: Replica) -> bool:
+        return self.upstream in replica.models
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A server that answers every request with the same bytes, write by write."""
+"""A server that answers each request with bytes of the test's own, write by write."""
 
 import re
 import socketserver
@@ -12,9 +12,13 @@ _BETWEEN = 0.001
 
 
 class Scripted:
-    """Serves inside `with`; each of `writes` is one write to the connection, which stays open."""
+    """Serves inside `with`; each of `writes` is one write to the connection, which stays open. With several replies it
+    gives one after the other, to POST requests, and the last one from then on; `connections` counts those that asked."""
 
-    def __init__(self, writes: Sequence[bytes]) -> None:
+    def __init__(self, *replies: Sequence[bytes]) -> None:
+        script = list(replies)
+        asked = self.connections = set[int]()
+
         class Handler(socketserver.StreamRequestHandler):
             disable_nagle_algorithm = True
 
@@ -22,8 +26,12 @@ class Scripted:
                 while head := self._head():
                     length = re.search(rb"content-length: (\d+)", head)
                     self.rfile.read(int(length[1]) if length else 0)
+                    if not head.startswith(b"POST"):
+                        self.wfile.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                        continue
+                    asked.add(self.client_address[1])
                     try:
-                        for part in writes:
+                        for part in script.pop(0) if len(script) > 1 else script[0]:
                             self.wfile.write(part)
                             time.sleep(_BETWEEN)
                     except OSError:

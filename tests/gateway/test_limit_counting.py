@@ -145,7 +145,7 @@ def test_what_is_settled_corrects_the_estimate() -> None:
 def test_an_estimate_that_nobody_corrects_stands() -> None:
     limits, principal = Limits(Clock()), key(tpm=1000)
     ticket = given_ticket(limits, principal, 600)
-    assert dict(ticket.headers())[b"x-ratelimit-remaining-tokens"] == b"400"
+    assert b"x-ratelimit-remaining-tokens: 400\r\n" in ticket.lines()
     ticket.settle(None)
     assert not admitted(limits, principal, 401)
     assert admitted(limits, principal, 400)
