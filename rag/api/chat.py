@@ -26,7 +26,14 @@ from rag.index.filters import Filter, parse
 from rag.passages import Hit, Passage
 
 ASSUMED_WINDOW = 4_096  # tokens, where the gateway does not list a model's own
-_ASKER_HEADERS = ("x-praxis-tenant", "x-praxis-key", "x-praxis-asked", "x-request-id")
+_ASKER_HEADERS = (
+    "x-praxis-tenant",
+    "x-praxis-key",
+    "x-praxis-asked",
+    "x-request-id",
+    "traceparent",
+    "tracestate",
+)
 _TIGHTER = 3  # times that a prompt refused as too long is packed smaller and sent again
 
 T = TypeVar("T")

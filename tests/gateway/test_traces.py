@@ -139,9 +139,10 @@ def test_without_an_endpoint_nothing_of_it_is_there_and_a_traceparent_goes_on_as
 ) -> None:
     given = f"00-{TRACE}-{PARENT}-01"
     with Gateway(tmp_path, house(engine), PYTHONPROFILEIMPORTTIME="1") as running:
-        ask(running, headers={"traceparent": given})
-        ask(running)
+        ask(running, headers={"traceparent": given, "tracestate": "congo=t61rcWkgMzE"})
+        ask(running, headers={"tracestate": "without=a parent"})
     assert [each.header("traceparent") for each in engine.asked] == [given, None]
+    assert [each.header("tracestate") for each in engine.asked] == ["congo=t61rcWkgMzE", None]
     imported = running.log.read_text()
     assert "gateway.request_log" in imported
     assert "opentelemetry.sdk" not in imported

@@ -29,7 +29,11 @@ SAYS = (
     "是的。",
 )
 SHOWN = "法定休假日安排劳动者工作的，支付不低于工资的百分之三百的工资报酬[1]。建议咨询律师。是的。"
-ASKER = {"x-praxis-tenant": "clinic", "x-praxis-key": "key_1", "x-praxis-asked": "labour"}
+TRACE = {
+    "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    "tracestate": "congo=t61rcWkgMzE",
+}
+ASKER = {"x-praxis-tenant": "clinic", "x-praxis-key": "key_1", "x-praxis-asked": "labour", **TRACE}
 TOOL: dict[str, Any] = {"type": "file_search", "vector_store_ids": ["vs_labour"]}
 
 
@@ -136,6 +140,7 @@ def test_the_model_sees_the_passages_and_the_clients_own_fields(client: openai.O
     assert request.header("x-praxis-tenant") == "clinic"
     assert request.header("x-praxis-key") == "key_1"
     assert request.header("x-praxis-asked") == "labour"
+    assert {name: request.header(name) for name in TRACE} == TRACE
 
 
 def test_an_assistants_own_settings_apply(client: openai.OpenAI, engine: VLLM) -> None:
