@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from praxis.errors import ConfigError, Problem
+from praxis.references import references
 from praxis.yaml_lines import LinedYaml
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -295,7 +296,7 @@ def _validate(path: Path, document: LinedYaml) -> Config:
     except ValidationError as error:
         problems += [_translate(document, each) for each in error.errors()]
         raise ConfigError(str(path), problems) from None
-    problems += _references(config, document)
+    problems += references(config, document)
     if problems:
         raise ConfigError(str(path), sorted(problems, key=lambda each: each.line or 0))
     return config
@@ -359,77 +360,3 @@ def _fields_at(path: tuple[str | int, ...]) -> list[str]:
     )
     section = _SECTIONS.get(pattern)
     return list(section.model_fields) if section else []
-
-
-def _references(config: Config, document: LinedYaml) -> list[Problem]:
-    """What pydantic cannot see: names that point nowhere, names taken twice, paths that cannot be read."""
-    problems: list[Problem] = []
-
-    def problem(path: tuple[str | int, ...], message: str) -> None:
-        problems.append(Problem(document.line(path), ".".join(str(part) for part in path), message))
-
-    def must_exist(path: tuple[str | int, ...], name: str, known: dict[str, Any], section: str) -> None:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            listing = ", ".join(f"`{each}`" for each in known) or "none"
-            hint = f"did you mean `{close[0]}`?" if close else f"known are {listing}"
-            problem(path, f"`{name}` is not in `{section}`; {hint}")
-
-    taken: dict[str, str] = {}
-
-    def claim(path: tuple[str | int, ...], name: str) -> None:
-        where = ".".join(str(part) for part in path)
-        if name in taken:
-            problem(path, f"the name `{name}` is already taken by `{taken[name]}`; choose another")
-        taken.setdefault(name, where)
-
-    for name, model in config.models.items():
-        claim(("models", name), name)
-        must_exist(("models", name, "backend"), model.backend, config.backends, "backends")
-        for index, other in enumerate(model.fallback):
-            must_exist(("models", name, "fallback", index), other, config.models, "models")
-            if other == name:
-                problem(("models", name, "fallback", index), "a model cannot fall back to itself; remove it")
-        if model.weights is not None and not (config.resolve(model.weights) / "config.json").is_file():
-            problem(
-                ("models", name, "weights"),
-                f"`{config.resolve(model.weights)}` holds no config.json; give the folder of the model's weights",
-            )
-    for name, model in config.models.items():
-        for index, alias in enumerate(model.aliases):
-            claim(("models", name, "aliases", index), alias)
-    for name, adapter in config.adapters.items():
-        claim(("adapters", name), name)
-        must_exist(("adapters", name, "base"), adapter.base, config.models, "models")
-        source = config.resolve(adapter.source)
-        if not any(any(source.glob(f"{each}adapter_config.json")) for each in ("", "checkpoint-*/")):
-            problem(
-                ("adapters", name, "source"),
-                f"`{source}` has no readable adapter_config.json; give a PEFT folder, or a training run's output_dir",
-            )
-    for name, assistant in config.assistants.items():
-        claim(("assistants", name), name)
-        must_exist(("assistants", name, "model"), assistant.model, config.models | config.adapters, "models")
-    for name, backend in config.backends.items():
-        launch = backend.launch
-        if (
-            launch
-            and launch.model.startswith(("/", "./", "../", "~"))
-            and not config.resolve(Path(launch.model)).is_dir()
-        ):
-            problem(
-                ("backends", name, "launch", "model"), f"no folder `{config.resolve(Path(launch.model))}`"
-            )
-        if "queue" in backend.model_fields_set and backend.max_in_flight is None:
-            problem(
-                ("backends", name, "queue"),
-                "nothing waits where no replica is ever full; add `max_in_flight: …` (per replica)",
-            )
-        urls = [each.url for each in backend.replicas]
-        for index, url in enumerate(urls):
-            if url in urls[:index]:
-                problem(
-                    ("backends", name, "replicas", index),
-                    f"`{url}` is listed twice; list it once, with `weight` for a larger share",
-                )
-    return problems
