@@ -25,6 +25,7 @@ from gateway.adapters.reconcile import Adapters
 from gateway.agreement import Agreement, Announcements
 from gateway.api import admin, documents, health, models
 from gateway.api import keys as keys_api
+from gateway.api import usage as usage_api
 from gateway.api.inference import PATHS, Inference, RequestIds
 from gateway.documents import Documents
 from gateway.exposure import must_be_safe
@@ -107,13 +108,19 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     metrics = Metrics(lambda: registry.table)
     request_log = RequestLog(loop, process, sys.stderr.fileno())
     traces = _traces(process)
-    observers: list[Observer] = [limits, meter, metrics, request_log, *([] if traces is None else [traces])]
+    others: list[Observer] = [meter, metrics, request_log, *([] if traces is None else [traces])]
+    observers = Observers(loop, limits, others)
+
+    def exposition() -> bytes:
+        """The metrics, with every request that has ended."""
+        observers.tell()
+        return metrics.render()
 
     adapters = Adapters(registry, DesiredAdapters(engine), Engines(client), lambda: configuration.current)
     readiness = Readiness(configuration, registry, rag)
     probes = Probes(registry, client, adapters.learned)
     agreement = Agreement(Announcements(engine), configuration, adapters, probes)
-    siblings = Siblings(place, metrics.render)
+    siblings = Siblings(place, exposition)
     sweep = Sweep(loop, registry.tick)
     inference = Inference(
         loop=loop,
@@ -122,7 +129,7 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         documents=rag,
         readiness=readiness,
         sweep=sweep,
-        observer=Observers(observers),
+        observer=observers,
         ids=RequestIds(),
         tracing=traces,
         limits=limits,
@@ -147,6 +154,7 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
             stack.callback(engine.dispose)
             stack.push_async_callback(meter.aclose)
             stack.push_async_callback(limits.aclose)
+            stack.callback(observers.tell)
             await access.refresh()
             await adapters.refresh()
             async with _running(access, configuration, agreement, probes, rag, siblings, limits, meter):
@@ -160,7 +168,8 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         models.routes(lambda: registry.table, int(time.time())),
         documents.routes(rag, client),
         admin.routes(configuration, agreement, registry, adapters, readiness, rag),
-        keys_api.routes(keys, usage, access),
+        keys_api.routes(keys, access),
+        usage_api.routes(usage),
     ):
         surface.include_router(router)
     for path in PATHS:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import select
+import stat
 import time
 from collections import deque
 
@@ -25,8 +26,8 @@ FLUSH_SECONDS = 0.2
 HELD = 20_000
 """Lines that are held for a reader of the log that does not read. Further ones are dropped, and counted."""
 
-PIECE = select.PIPE_BUF
-"""Bytes that one write into a pipe puts there whole and, when `poll` says so, at once."""
+PIECE = 256 * 1024
+"""Bytes of one write into a file. Into a pipe it is `PIPE_BUF`, which goes there whole and, when `poll` says so, at once."""
 
 LAST_SECONDS = 1.0
 """How long a gateway that ends waits for the reader of its log."""
@@ -42,6 +43,7 @@ class RequestLog:
         self._loop = loop
         self._process = process
         self._descriptor = descriptor
+        self._piece = PIECE if stat.S_ISREG(os.fstat(descriptor).st_mode) else select.PIPE_BUF
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
         self._lines: deque[bytes] = deque()
@@ -121,7 +123,7 @@ class RequestLog:
         while lines and self._poll.poll(patience):
             piece = [lines.popleft()]
             size = len(piece[0])
-            while lines and size + len(lines[0]) <= PIECE:
+            while lines and size + len(lines[0]) <= self._piece:
                 size += len(lines[0])
                 piece.append(lines.popleft())
             if not self._put(b"".join(piece)):

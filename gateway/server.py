@@ -1,7 +1,7 @@
 """The hot path's way in below ASGI: uvicorn's own HTTP/1.1 protocol, which keeps the hot requests to itself.
 
 A scope, a task, an event and two coroutines per request cost more than all that the gateway does with it
-(docs/adr/0006). So where uvicorn would make a `RequestResponseCycle`, `HotProtocol` makes a `Cycle` for the hot
+(docs/adr/0007). So where uvicorn would make a `RequestResponseCycle`, `HotProtocol` makes a `Cycle` for the hot
 requests, which is the sink of the reply as well. Reading, parsing, pipelining and everything else stay uvicorn's;
 what is not plainly a hot request goes on to ASGI, where the same paths are served too.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from fastapi import APIRouter
@@ -101,7 +102,7 @@ def _replica(backend: Backend, replica: Replica) -> dict[str, Any]:
         "ejected": backend.ejected(replica),
         "breaker": replica.breaker.state.value,
         "in_flight": replica.in_flight,
-        "max_in_flight": replica.limit,
+        "max_in_flight": None if replica.limit == inf else replica.limit,
         "engine": None if load is None else {"running": load.running, "waiting": load.waiting},
         "models": sorted(replica.models),
     }

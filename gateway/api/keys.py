@@ -10,10 +10,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.access import Access
-from gateway.api import usage as usage_api
 from gateway.api.identity import Operator
 from praxis.keys import Keys, Quota
-from praxis.usage import Usage
 
 logger = logging.getLogger("praxis.gateway.keys")
 
@@ -90,10 +88,9 @@ class Revoked(BaseModel):
     revoked: bool = True
 
 
-def routes(keys: Keys, usage: Usage, access: Access) -> APIRouter:
-    """The router, with that of the keys' usage in it."""
+def routes(keys: Keys, access: Access) -> APIRouter:
+    """The router."""
     router = APIRouter(prefix="/admin/v1", tags=["admin"])
-    router.include_router(usage_api.routes(usage))
 
     def shown(key_id: str) -> Key:
         return Key.model_validate(keys.get(key_id))

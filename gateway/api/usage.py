@@ -37,8 +37,8 @@ class UsageList(BaseModel):
 
 
 def routes(usage: Usage) -> APIRouter:
-    """The router, to be included under `/admin/v1`."""
-    router = APIRouter()
+    """The router."""
+    router = APIRouter(prefix="/admin/v1", tags=["admin"])
 
     @router.get("/usage", response_model_exclude_none=True)
     async def read_usage(

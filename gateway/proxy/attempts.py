@@ -17,36 +17,30 @@ class Attempts:
     """The attempts of one request. `target` is where it is, or was last; `error` what its client is told if no more
     can be tried."""
 
-    __slots__ = (
-        "_budgeted",
-        "_call",
-        "_choices",
-        "_session",
-        "_targets",
-        "count",
-        "error",
-        "target",
-        "tried",
-    )
+    # What stays so for most requests is kept with the class: setting it for each is what takes the time.
+    count = 0
+    error: PraxisError | None = None
+    _budgeted: Backend | None = None
 
     def __init__(self, targets: tuple[Target, ...], call: Call, session: str) -> None:
         self._targets = targets
         self._choices = targets
         self._call = call
         self._session = session
-        self._budgeted: Backend | None = None
         self.target = targets[0]
         self.tried: list[Replica] = []
-        self.count = 0
-        self.error: PraxisError | None = None
 
     def next(self) -> Replica | Queue | None:
         """The replica to try now, or the queue to wait in for one; None when there is nothing left, and `error` says why."""
         while self._choices:
-            self.target = self._choices[0]
-            found = self._find(self.target)
-            if found is not None:
-                return found
+            target = self.target = self._choices[0]
+            backend = target.backend
+            replica = self._pick(target)
+            if (replica is not None or backend.full(self.tried, target.serves)) and (
+                # Only what comes after a failure there is a retry.
+                self._budgeted is not backend or backend.may_retry()
+            ):
+                return replica or backend.queue
             self._choices = self._choices[1:]
         if self.error is None:
             self.error = _unavailable(self._targets[0])
@@ -90,20 +84,11 @@ class Attempts:
             self.error = error
         self._choices = self._choices[1:]
 
-    def _find(self, target: Target) -> Replica | Queue | None:
-        backend = target.backend
-        replica = self._pick(target)
-        if replica is None and not backend.full(self.tried, target.serves):
-            return None
-        if self._budgeted is backend and not backend.may_retry():
-            return None
-        return replica or backend.queue
-
     def _pick(self, target: Target) -> Replica | None:
         backend = target.backend
-        affinity = None
-        if backend.affinity != "none" and len(backend.replicas) > 1:
-            affinity = self._session or (prefix(self._call.data) if backend.affinity == "prefix" else None)
+        if not backend.sticky:
+            return backend.pick(self.tried, target.serves)
+        affinity = self._session or (prefix(self._call.data) if backend.affinity == "prefix" else None)
         return backend.pick(self.tried, target.serves, affinity)
 
 

@@ -11,8 +11,8 @@ long to hold), so that everything before it can be tried again elsewhere. Nothin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 from time import monotonic
 from typing import Any
@@ -46,7 +46,7 @@ class Plan:
     path: str
     call: Call
     targets: tuple[Target, ...]
-    headers: Headers = field(default_factory=list)
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 class Phase(Enum):
@@ -141,15 +141,15 @@ class Exchange:
 
     def _begin_at(self, replica: Replica) -> None:
         self._attempts.begin(replica)
-        self._go(replica, replica.pool.idle())
-
-    def _go(self, replica: Replica, connection: Connection | None) -> None:
-        if self._lease is None:
-            self._lease = Lease(replica, self._plan.call.stream)
+        self._lease = Lease(replica, self._plan.call.stream)
+        connection = replica.pool.idle()
         if connection is not None:
             self._fresh = False
             self._send(connection)
-            return
+        else:
+            self._dial(replica)
+
+    def _dial(self, replica: Replica) -> None:
         self._fresh = True
         self._phase = Phase.CONNECTING
         self._deadline = self._loop.time() + self._target.timeouts.connect
@@ -193,23 +193,24 @@ class Exchange:
             record.sent = monotonic()
         replica = self._lease.replica
         record.replica = replica.url
-        connection.send(self._head(replica, len(body)), body, self)
-
-    def _head(self, replica: Replica, length: int) -> bytes:
-        """The request's head, with an id of its own each time: engines misbehave when they see one twice."""
-        plan, record = self._plan, self._record
-        lines = b"content-length: %d\r\nx-request-id: %s-%d\r\n" % (
-            length,
+        # The engine gets an id of its own each time: engines misbehave when they see one twice.
+        head = b"%scontent-length: %d\r\nx-request-id: %s-%d\r\n%s\r\n" % (
+            replica.pool.head(plan.path, target.backend.api_key),
+            len(body),
             record.request_id.encode(),
             self._sends,
+            self._more() if record.traceparent or plan.headers else b"",
         )
+        connection.send(head, body, self)
+
+    def _more(self) -> bytes:
+        """The lines of a request's head that few have."""
+        record, headers = self._record, list(self._plan.headers)
         if record.traceparent:
-            lines += b"traceparent: %s\r\n" % record.traceparent.encode()
+            headers.append((b"traceparent", record.traceparent.encode()))
             if record.tracestate:
-                lines += b"tracestate: %s\r\n" % record.tracestate.encode()
-        for name, value in plan.headers:
-            lines += b"%s: %s\r\n" % (name, value)
-        return replica.pool.head(plan.path, self._target.backend.api_key) + lines + b"\r\n"
+                headers.append((b"tracestate", record.tracestate.encode()))
+        return b"".join(b"%s: %s\r\n" % each for each in headers)
 
     # What the queue asks and tells
 
@@ -292,7 +293,8 @@ class Exchange:
         self._count(events.usage)
         if events.done:
             self._complete(passed)
-            self._tell()
+            if not self._told:
+                self._tell()
             # The connection is worth keeping once the engine has closed the body, which follows at once.
             self._phase = Phase.DRAINING
             self._deadline = self._loop.time() + AFTER_DONE_SECONDS
@@ -354,7 +356,7 @@ class Exchange:
         if not self._fresh and self._status == 0:
             # The engine closed an idle connection just as it was used again: the request never arrived.
             assert self._lease is not None
-            self._go(self._lease.replica, None)
+            self._dial(self._lease.replica)
             return
         self._fault(UpstreamError(f"The replica of backend `{self._target.backend.name}` {reason}."))
 
@@ -448,16 +450,14 @@ class Exchange:
 
     def _drop(self) -> None:
         """Let go of the queue, the connection and the replica. Closing is what tells an engine to stop."""
-        self._leave()
+        if self._queue is not None:
+            self._leave()
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        self._release()
-
-    def _release(self) -> None:
         if self._lease is not None:
             self._lease.release()
             self._lease = None
@@ -467,12 +467,11 @@ class Exchange:
         self._phase = Phase.OVER
         self._drop()
         self._sweep.discard(self)
-        self._tell()
+        if not self._told:
+            self._tell()
 
     def _tell(self) -> None:
         """Tell who watches, once, as soon as the client has its reply: its next request may follow at once."""
-        if self._told:
-            return
         self._told = True
         record, target, events = self._record, self._target, self._events
         if events is not None and events.usage is None and record.first_event:

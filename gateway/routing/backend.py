@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic
 
 from gateway.backends import Dialect
@@ -13,8 +14,6 @@ from gateway.routing.budget import Budget
 from gateway.routing.queue import Queue
 from gateway.routing.replica import Replica, Standing
 from gateway.routing.ring import Ring, bound
-
-_GOOD = Standing.GOOD
 
 Serves = Callable[[Replica], bool]
 """Whether a replica can answer at all; None where each can."""
@@ -35,9 +34,15 @@ class Backend:
     clock: Callable[[], float] = monotonic
     draw: Callable[[], float] = random.random
     ring: Ring[Replica] = field(init=False)
+    limited: bool = field(init=False)
+    """Whether some replica takes only so many requests at once."""
+    sticky: bool = field(init=False)
+    """Whether there is a choice that what requests have in common can decide."""
 
     def __post_init__(self) -> None:
-        sticky = self.replicas if self.affinity != "none" else ()
+        self.limited = any(each.limit < inf for each in self.replicas)
+        self.sticky = self.affinity != "none" and len(self.replicas) > 1
+        sticky = self.replicas if self.sticky else ()
         self.ring = Ring((each.url, each.weight, each) for each in sticky if each.weight)
 
     @property
@@ -66,11 +71,16 @@ class Backend:
         into a dead one.
         """
         now = self.clock()
-        best = free = self._best(tried, serves, now)
-        for replica in best:
-            if replica.limit is not None and replica.in_flight >= replica.limit:
-                free = [each for each in best if each.limit is None or each.in_flight < each.limit]
+        best = []
+        for replica in self.replicas:
+            if not replica.reachable or replica in tried or (serves is not None and not serves(replica)):
+                continue
+            if not replica.breaker.closed or replica.busy_until > now or not replica.weight:
+                # They are not all alike, as they nearly always are.
+                best = self._best(tried, serves, now)
                 break
+            best.append(replica)
+        free = [each for each in best if each.in_flight < each.limit] if self.limited else best
         if len(free) < 2:
             return free[0] if free else None
         if affinity is not None and (bound_to := self._bound(affinity, best, free, now)) is not None:
@@ -80,7 +90,7 @@ class Backend:
     def full(self, tried: Collection[Replica], serves: Serves | None) -> bool:
         """Whether there are replicas to wait for."""
         best = self._best(tried, serves, self.clock())
-        return any(replica.limit is not None and replica.in_flight >= replica.limit for replica in best)
+        return any(replica.in_flight >= replica.limit for replica in best)
 
     def ejected(self, replica: Replica) -> bool:
         """Whether `replica` is passed over for failing in traffic: never the last one."""
@@ -97,10 +107,7 @@ class Backend:
         for replica in self.replicas:
             if not replica.reachable or replica in tried or (serves is not None and not serves(replica)):
                 continue
-            if replica.breaker.closed and replica.busy_until <= now and replica.weight:
-                standing = _GOOD  # as nearly always
-            else:
-                standing = replica.standing(now)
+            standing = replica.standing(now)
             if standing < least:
                 best, least = [replica], standing
             elif standing == least:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from math import inf
 from typing import TYPE_CHECKING
 
 from gateway.backends.load import Load
@@ -44,20 +45,22 @@ class Lease:
         self._stream = stream
         self._held = True
         self._paused = False
-        breaker = replica.breaker
-        self._epoch = breaker.epoch
-        self.trial = not breaker.closed and breaker.try_once()
+        self._epoch = replica.breaker.epoch
+        self.trial = not replica.breaker.closed and replica.breaker.try_once()
         replica.in_flight += 1
         self._owed(1)
 
     def release(self) -> None:
         if self._held:
             self._held = False
+            replica = self.replica
+            replica.in_flight -= 1
             if not self._paused:
                 self._owed(-1)
             if self.trial:
-                self.replica.breaker.tried()
-            self.replica.ended()
+                replica.breaker.tried()
+            if replica.freed is not None:
+                replica.freed()
 
     def paused(self, paused: bool) -> None:
         """Nothing is read for this request because its client is slow: then silence is none of the replica's fault."""
@@ -89,7 +92,7 @@ class Replica:
         self.url = url
         self.pool = Pool(url, loop)
         self.weight = 1.0
-        self.limit: int | None = None
+        self.limit = inf
         self.freed: Callable[[], None] | None = None
         self.in_flight = 0
         self.models: dict[str, int | None] = {}
@@ -104,11 +107,6 @@ class Replica:
         self._missed_probes = 0
 
     # What is in flight
-
-    def ended(self) -> None:
-        self.in_flight -= 1
-        if self.freed is not None:
-            self.freed()
 
     def load(self, now: float) -> float:
         """How loaded it is: our requests there, and what the engine says beyond them."""

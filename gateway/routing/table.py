@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any, Literal
 
 from gateway.backends import dialect
@@ -139,7 +140,7 @@ class Registry:
         section = config.backends[name]
         queue = self._queues.setdefault(name, Queue(name, self._loop.time))
         queue.configure(self._share(section.queue.size), section.queue.wait)
-        limit = None if section.max_in_flight is None else self._share(section.max_in_flight)
+        limit = inf if section.max_in_flight is None else self._share(section.max_in_flight)
         known = any((name, section.kind, each.url) in self._replicas for each in section.replicas)
         if not known:  # another fleet of that name: it has no debts
             self._budgets[name] = Budget(self._loop.time)
@@ -159,13 +160,13 @@ class Registry:
             self._loop.time,
         )
 
-    def _replica(self, key: tuple[str, str, str], weight: float, limit: int | None, queue: Queue) -> Replica:
+    def _replica(self, key: tuple[str, str, str], weight: float, limit: float, queue: Queue) -> Replica:
         replica = self._replicas.get(key)
         if replica is None:
             replica = self._replicas[key] = Replica(key[2], self._loop)
         replica.weight = weight
         replica.limit = limit
-        replica.freed = queue.freed if limit is not None else None
+        replica.freed = queue.freed if limit < inf else None
         return replica
 
 

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -30,7 +31,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def fleet(clock: Clock, *weights: float, affinity: Affinity = "none", limit: int | None = None) -> Backend:
+def fleet(clock: Clock, *weights: float, affinity: Affinity = "none", limit: float = inf) -> Backend:
     """A backend with a replica of each of these weights; its dice always fall the same."""
     replicas = []
     for number, weight in enumerate(weights):
