@@ -29,10 +29,14 @@ _PLAIN_INTERVAL = 20.0
 
 
 class _Pace(ProgressColumn):
-    """Rows a second since the start, and the time left at that pace.
+    """How many a second since the start, and the time left at that pace.
 
     Rich's own columns look at the last samples only; answers come in bursts, as many as are asked at once.
     """
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
 
     def render(self, task: Task) -> Text:
         fresh = task.completed - task.fields["before"]
@@ -40,19 +44,19 @@ class _Pace(ProgressColumn):
             return Text("")
         rate = fresh / task.elapsed
         if task.finished:
-            return Text(f"{rate:.2f} rows/s, took {timedelta(seconds=round(task.elapsed))}")
+            return Text(f"{rate:.2f} {self._unit}/s, took {timedelta(seconds=round(task.elapsed))}")
         left = timedelta(seconds=round((task.remaining or 0) / rate))
-        return Text(f"{rate:.2f} rows/s, {left} left")
+        return Text(f"{rate:.2f} {self._unit}/s, {left} left")
 
 
 @contextmanager
-def bars() -> Iterator[Report]:
-    """Yields what a run tells its progress to."""
+def bars(unit: str = "rows") -> Iterator[Report]:
+    """Yields what a run tells its progress to; `unit` is what it counts."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        _Pace(),
+        _Pace(unit),
         TextColumn("{task.fields[failed]} failed"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:

@@ -1,38 +1,14 @@
-"""One question to one target, through the gateway's chat completions, with every way to fail named."""
+"""One question to one target, through the gateway's chat completions."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import httpx
-
+from bench.endpoint import Failure, Gateway
 from bench.eval.rows import Example
-from praxis.errors import ConfigError, NotAuthenticated, NotFound, Problem, UpstreamError
-
-_ATTEMPTS = 3
-_LONGEST_PAUSE = 30.0
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-class Failure(Exception):
-    """A question that got no answer.
-
-    `kind` is one of timeout, refused, disconnected, invalid (the reply is no chat completion), empty
-    (it has no text) or http_ and the status.
-    """
-
-    def __init__(self, kind: str, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,131 +52,12 @@ class Answer:
     completion_tokens: int | None
 
 
-class Gateway:
-    """The gateway under test. `timeout` bounds one answer, `patience` how long nobody may listen (seconds)."""
-
-    def __init__(
-        self,
-        url: str,
-        key: str | None,
-        *,
-        timeout: float,
-        patience: float,
-        connections: int,
-        notice: Callable[[str], None],
-    ) -> None:
-        """Raises ConfigError when `url` and `key` make no request. `notice` is told what is being waited for."""
-        self.url = url.rstrip("/").removesuffix("/v1")
-        try:
-            parsed = httpx.URL(self.url)
-            headers = httpx.Headers(
-                {b"authorization": f"Bearer {key.strip()}".encode("ascii")} if key else {}
-            )
-        except httpx.InvalidURL:
-            raise _unusable(f"`{url}` is no URL") from None
-        except UnicodeEncodeError:
-            raise _unusable("the key in PRAXIS_API_KEY has letters that no key has") from None
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise _unusable(f"`{url}` is no URL; give one such as http://127.0.0.1:8080")
-        self._timeout = timeout
-        self._patience = patience
-        self._notice = notice
-        self._refused_since: float | None = None
-        self._client = httpx.AsyncClient(
-            base_url=self.url,
-            headers=headers,
-            timeout=httpx.Timeout(timeout, connect=10, pool=None),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            # A proxy of the environment is for the world outside, never for this machine.
-            trust_env=parsed.host not in _LOOPBACK,
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._client.aclose()
-
-    async def check(self, targets: Sequence[str]) -> None:
-        """Raises PraxisError when nobody listens, the key is refused or the gateway does not know a target."""
-        known = await self._models()
-        unknown = [f"`{each}`" for each in targets if each not in known]
-        if unknown:
-            listing = ", ".join(f"`{each}`" for each in sorted(known)) or "none"
-            raise NotFound(f"The gateway does not know {', '.join(unknown)}; it knows {listing}.")
-
-    async def _models(self) -> list[str]:
-        try:
-            reply = await self._patiently("GET", "/v1/models", None)
-        except Failure as failure:
-            if failure.kind in ("http_401", "http_403"):
-                raise NotAuthenticated(
-                    f"The gateway at `{self.url}` refuses the key: {failure.message} Set PRAXIS_API_KEY."
-                ) from None
-            advice = "Start it with `praxis up`, or give its `--url`."
-            raise UpstreamError(f"The gateway does not list its models: {failure.message} {advice}") from None
-        data = reply.get("data")
-        return [str(each.get("id")) for each in data] if isinstance(data, list) else []
-
-    async def ask(self, model: str, example: Example, sampling: Sampling) -> Answer:
-        """The answer of `model`. Raises Failure; pauses that the gateway asks for are made, and bounded."""
-        body: dict[str, Any] = {"model": model, "messages": example.messages, **sampling.fields()}
-        if example.tools:
-            body["tools"] = example.tools
-        return _answer(await self._patiently("POST", "/v1/chat/completions", body))
-
-    async def _patiently(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        attempt = 0
-        while True:
-            try:
-                return await self._once(method, path, body)
-            except Failure as failure:
-                if failure.kind == "refused":
-                    if not self._may_wait():
-                        raise
-                    await asyncio.sleep(min(1.0, self._patience / 4))
-                    continue
-                attempt += 1
-                if attempt == _ATTEMPTS or failure.kind not in ("disconnected", "http_429", "http_503"):
-                    raise
-                pause = 0.2 * 2**attempt if failure.retry_after is None else failure.retry_after
-                await asyncio.sleep(min(pause, _LONGEST_PAUSE))
-
-    def _may_wait(self) -> bool:
-        """Whether nobody has listened for less than the patience; all questions in flight share the clock."""
-        if self._refused_since is None:
-            self._refused_since = time.monotonic()
-            self._notice(f"Nobody listens at {self.url}; waiting up to {self._patience:g} s.")
-        return time.monotonic() - self._refused_since < self._patience
-
-    async def _once(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        try:
-            async with asyncio.timeout(self._timeout):
-                reply = await self._client.request(method, path, json=body)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Failure(
-                "refused", f"nobody answers at `{self.url}` ({error or 'no connection'})."
-            ) from None
-        except (httpx.TimeoutException, TimeoutError):
-            raise Failure("timeout", f"No answer within {self._timeout:g} s.") from None
-        except httpx.TransportError as error:
-            raise Failure("disconnected", f"The connection broke: {error}.") from None
-        self._refused_since = None
-        if reply.status_code != 200:
-            raise Failure(f"http_{reply.status_code}", _reason(reply), retry_after=_retry_after(reply))
-        try:
-            value = reply.json()
-        except ValueError:
-            raise Failure("invalid", "The reply is no JSON.") from None
-        if not isinstance(value, dict):
-            raise Failure("invalid", "The reply is no JSON object.")
-        return value
-
-
-def _unusable(message: str) -> ConfigError:
-    return ConfigError("--url", [Problem(None, "", message)])
+async def ask(gateway: Gateway, model: str, example: Example, sampling: Sampling) -> Answer:
+    """The answer of `model`. Raises Failure."""
+    body: dict[str, Any] = {"model": model, "messages": example.messages, **sampling.fields()}
+    if example.tools:
+        body["tools"] = example.tools
+    return _answer(await gateway.request("POST", "/v1/chat/completions", body))
 
 
 def _answer(reply: dict[str, Any]) -> Answer:
@@ -233,18 +90,3 @@ def _called(calls: list[dict[str, Any]]) -> str:
     if not called:
         return ""
     return json.dumps(called[0] if len(called) == 1 else called, ensure_ascii=False)
-
-
-def _reason(reply: httpx.Response) -> str:
-    try:
-        message = reply.json()["error"]["message"]
-    except (ValueError, KeyError, TypeError):
-        message = reply.text
-    return f"HTTP {reply.status_code}: {str(message)[:300]}"
-
-
-def _retry_after(reply: httpx.Response) -> float | None:
-    try:
-        return max(0.0, float(reply.headers["retry-after"]))
-    except (KeyError, ValueError):
-        return None

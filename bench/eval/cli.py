@@ -15,7 +15,7 @@ from praxis.errors import ConfigError, PraxisError, Problem
 from praxis.tables import Format, render
 
 if TYPE_CHECKING:
-    from bench.eval.chat import Gateway
+    from bench.endpoint import Gateway
     from bench.eval.datasets import Dataset
     from bench.eval.run import Plan
 
@@ -63,7 +63,8 @@ def eval_run(
     The sampling options and their defaults are those of LLaMA-Factory's scripts/vllm_infer.py. The folder gets
     MODEL.jsonl (predictions) and MODEL.scores.json for each model, and run.json with the settings.
     """
-    from bench.eval.chat import Gateway, Sampling
+    from bench.endpoint import Gateway
+    from bench.eval.chat import Sampling
     from bench.eval.datasets import load
     from bench.eval.run import Plan
 

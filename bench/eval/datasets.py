@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.eval.rows import BadRow, Example, Layout, example
+from bench.jsonl import text_lines
 from praxis.errors import ConfigError, Problem
 
 _INFO = "dataset_info.json"
@@ -144,21 +145,15 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Number (from 1) and value of each row; a line that is no JSON comes as the BadRow that it is."""
     if path.suffix not in (".json", ".jsonl"):
         raise _unusable(path, "", "only .json and .jsonl files are read")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise _unusable(path, "", f"it cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise _unusable(path, "", f"byte {error.start} is not UTF-8; save the file as UTF-8") from None
-    if text.lstrip()[:1] == "[":
+    lines = text_lines(path)
+    if next((line.lstrip()[:1] for line in lines if line.strip()), "") == "[":
         try:
-            yield from enumerate(json.loads(text), start=1)
+            yield from enumerate(json.loads("\n".join(lines)), start=1)
         except ValueError as error:
             raise _unusable(path, "", f"it is no JSON: {error}") from None
         return
     number = 0
-    # Not `splitlines`, which would also break a line at a U+2028 inside a string.
-    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+    for line in lines:
         if line.strip():
             number += 1
             yield number, _json_row(line)

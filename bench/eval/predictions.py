@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from praxis.errors import ConfigError, Problem
+from bench.jsonl import rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +39,7 @@ class Prediction:
 
 def read(path: Path) -> list[Prediction]:
     """The predictions of a file, in its order. Raises ConfigError that names every line that is none."""
-    predictions: list[Prediction] = []
-    problems: list[Problem] = []
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(str(path), [Problem(None, "", f"it cannot be read ({error.strerror})")]) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(str(path), [Problem(None, "", f"byte {error.start} is not UTF-8")]) from None
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            predictions.append(_prediction(number, json.loads(line)))
-        except ValueError as error:
-            problems.append(Problem(number, "", str(error)))
-    if problems:
-        raise ConfigError(str(path), problems)
-    return predictions
+    return rows(path, _prediction)
 
 
 def _prediction(number: int, value: Any) -> Prediction:

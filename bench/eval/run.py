@@ -18,7 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.eval.chat import Answer, Failure, Gateway, Sampling
+from bench.endpoint import Failure, Gateway
+from bench.eval.chat import Answer, Sampling, ask
 from bench.eval.datasets import Dataset
 from bench.eval.predictions import Journal, Prediction, write
 from bench.eval.rows import Example
@@ -192,7 +193,7 @@ async def _ask_target(
             began = time.monotonic()
             answer: Answer | Failure
             try:
-                answer = await gateway.ask(target, example, plan.sampling)
+                answer = await ask(gateway, target, example, plan.sampling)
             except Failure as failure:
                 answer = failure
                 failed += 1

@@ -1,24 +1,21 @@
-"""The commands `praxis bench …`. Heavy imports stay inside the commands."""
+"""The command `praxis bench gateway`. Heavy imports stay inside the command."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.results import writable, write_result
 from praxis.errors import PraxisError
 from praxis.tables import Format, render
 
 if TYPE_CHECKING:
     from bench.load.plan import Plan
 
-bench = typer.Typer(help="Speed: load the gateway, compare the figures.", no_args_is_help=True)
 
-
-@bench.command("gateway")
 def bench_gateway(
     with_peers: Annotated[
         bool, typer.Option("--peers", help="Measure nginx, vllm-router and litellm too, where installed.")
@@ -77,23 +74,6 @@ def bench_gateway(
     _carry_out(plan, file)
 
 
-@bench.command("compare")
-def bench_compare(
-    before: Annotated[Path, typer.Argument(help="An earlier result.")],
-    after: Annotated[Path, typer.Argument(help="A later one.")],
-    tolerance: Annotated[float, typer.Option(min=0, help="Share by which a figure may be worse.")] = 0.05,
-    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
-) -> None:
-    """Compare two results of `praxis bench gateway --json`; exit 1 on a regression beyond noise."""
-    from bench.load.compare import compare, read
-
-    changes = compare(read(before), read(after), tolerance=tolerance)
-    typer.echo(render([each.row() for each in changes], form))
-    worse = [f"{each.load}: {each.figure}" for each in changes if each.worse]
-    if worse:
-        raise PraxisError(f"Worse beyond noise: {'; '.join(worse)}.")
-
-
 def _chosen(option: str, names: Iterable[str], known: Collection[str]) -> list[str]:
     """The names, each once. Raises BadParameter for one that is unknown."""
     found = list(dict.fromkeys(name.strip() for name in names))
@@ -124,23 +104,14 @@ def _carry_out(plan: Plan, file: Path | None) -> None:
     from bench.load.processes import ends_with_its_processes
     from bench.progress import timed
 
-    if file is not None and not file.absolute().parent.is_dir():
-        raise typer.BadParameter(f"`--json {file}`: there is no folder `{file.parent}`; make it first.")
+    writable("--json", file)
     typer.echo(plan.describe(), err=True)
     with ends_with_its_processes(), timed(plan.estimate) as report:
         result = measure(plan, report)
-    if file is not None:
-        _write(file, result)
+    write_result("--json", file, result)
     _show(result)
     if reason := failure(result):
         raise PraxisError(reason)
-
-
-def _write(file: Path, result: dict[str, Any]) -> None:
-    try:
-        file.write_text(json.dumps(result, indent=1) + "\n")
-    except OSError as error:
-        raise PraxisError(f"`--json {file}` cannot be written: {error.strerror}.") from None
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -7,14 +7,12 @@ import resource
 import signal
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from praxis.cli import main
+from tests.bench.command import Done, praxis
 from tests.fakes.chat import Body, ChatServer, Cut, Fault, Reset, Says, Silence, Status
 from tests.processes import environment, eventually, free_port
 
@@ -48,26 +46,9 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "praxis", "eval", *arguments]
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def praxis_eval(*arguments: str, cwd: Path, **variables: str) -> Done:
-    """Run `praxis eval …` as its entry point does, in this process: a new one takes seconds to import."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.chdir(cwd)
-        patch.setattr(sys, "argv", ["praxis", "eval", *arguments])
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        with pytest.raises(SystemExit) as end:
-            main()
-    return Done(int(end.value.code or 0), out.getvalue(), err.getvalue())
+    """Run `praxis eval …`."""
+    return praxis("eval", *arguments, cwd=cwd, **variables)
 
 
 def run(

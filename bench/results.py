@@ -1,0 +1,29 @@
+"""Results on disk: what cannot be written is said before anything is measured, not after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from praxis.errors import PraxisError
+
+
+def writable(option: str, file: Path | None) -> None:
+    """Raises BadParameter where the folder of `file` is missing."""
+    if file is not None and not file.absolute().parent.is_dir():
+        raise typer.BadParameter(f"`{option} {file}`: there is no folder `{file.parent}`; make it first.")
+
+
+def write_result(option: str, file: Path | None, content: Mapping[str, Any] | str) -> None:
+    """Write a text, or an object as JSON, where there is a `file`. Raises PraxisError where the disk does not take it."""
+    if file is None:
+        return
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise PraxisError(f"`{option} {file}` cannot be written: {error.strerror}.") from None
