@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,7 +13,7 @@ from praxis.errors import InvalidRequest, PraxisError, UpstreamError
 UrlOption = Annotated[str, typer.Option("--url", envvar="PRAXIS_GATEWAY_URL", help="The gateway.")]
 URL = "http://127.0.0.1:8080"
 
-adapters = typer.Typer(help="Load, list and unload LoRA adapters while engines run.", no_args_is_help=True)
+adapters = typer.Typer(help="Load, list, unload and merge LoRA adapters.", no_args_is_help=True)
 
 
 @adapters.command("load")
@@ -58,6 +59,48 @@ def list_adapters(url: UrlOption = URL) -> None:
         )
     if not listed:
         typer.echo("No adapter is loaded; `praxis adapters load NAME --base MODEL --source DIR` loads one.")
+
+
+@adapters.command("merge")
+def merge(
+    adapter: Annotated[
+        str, typer.Argument(help="A folder as `load` takes it, or the name of a live adapter.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to be made.")],
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="The folder of the base's weights, or its name in models.yaml; of a live adapter its own."
+        ),
+    ] = None,
+    dtype: Annotated[
+        Literal["base", "bfloat16"], typer.Option(help="The type of the weights: the base's, or bfloat16.")
+    ] = "base",
+    shard_gb: Annotated[float, typer.Option(min=0.001, help="The size of a file of weights at most.")] = 5,
+    verify: Annotated[
+        bool, typer.Option(help="Compare the merged model's logits with those of base and adapter.")
+    ] = True,
+    config: Annotated[Path, typer.Option(help="The operator's file, for a base by its name.")] = Path(
+        "models.yaml"
+    ),
+    url: UrlOption = URL,
+) -> None:
+    """Merge an adapter into its base's weights: a model of its own, for engines that load no adapters."""
+    from gateway.merging import base_folder, merge_adapter
+
+    folder = Path(adapter)
+    if not folder.is_dir():
+        live = {each["name"]: each for each in _call("GET", url, "/admin/v1/adapters")["data"]}
+        if adapter not in live:
+            raise InvalidRequest(
+                f"`{adapter}` is no folder and no live adapter; `praxis adapters list` shows those."
+            )
+        folder, base = Path(live[adapter]["source"]), base or live[adapter]["base"]
+    if base is None:
+        raise InvalidRequest(
+            "Give the folder of the base's weights, or its name in models.yaml, with `--base`."
+        )
+    merge_adapter(folder, base_folder(base, config), out, dtype, shard_gb, verify)
 
 
 def _call(method: str, url: str, path: str, body: dict[str, Any] | None = None) -> Any:
