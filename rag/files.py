@@ -161,6 +161,7 @@ class Files:
             if there and not known:
                 values = {"text": document.text, "pages": list(document.pages), "facts": document.facts()}
                 connection.execute(sa.insert(tables.texts).values(values | {"file_id": file_id}))
+            connection.execute(sa.delete(tables.recognised).where(tables.recognised.c.file_id == file_id))
 
     def expired(self) -> Sequence[File]:
         """The files whose time is over."""

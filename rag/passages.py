@@ -10,7 +10,8 @@ class Passage:
     """A piece of a file's extracted text, with where it stands; `text` is exactly that text's [start:end].
 
     `law`, `article` (「第四十四条」), `version` (ISO date) and `path` (「第四章 工作时间和休息休假」, else empty) are
-    known for statutes; `page` (from 1) for files that have pages.
+    known for statutes; `page` (from 1) for files that have pages, and `ocr` is true where the text was recognised from
+    the picture of one.
     """
 
     id: int
@@ -25,6 +26,7 @@ class Passage:
     article: str | None
     version: str | None
     path: str
+    ocr: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

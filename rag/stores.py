@@ -196,6 +196,7 @@ class Stores:
                     "status": "in_progress",
                     "error_code": None,
                     "error_message": None,
+                    "progress": None,
                     "chunk_size": each.chunk_size,
                     "chunk_overlap": each.chunk_overlap,
                 }
@@ -286,7 +287,13 @@ class Stores:
                 connection.execute(
                     sa.update(_entries)
                     .where(_entries.c.store_id == store_id, _entries.c.status.in_(("completed", "failed")))
-                    .values(status="in_progress", error_code=None, error_message=None, usage_bytes=0)
+                    .values(
+                        status="in_progress",
+                        error_code=None,
+                        error_message=None,
+                        progress=None,
+                        usage_bytes=0,
+                    )
                 )
                 connection.execute(
                     sa.update(_stores).where(_stores.c.id == store_id).values(fingerprint=None)

@@ -44,6 +44,14 @@ texts = sa.Table(
     Column("facts", sa.JSON),  # format, encoding, pages read by OCR, headings, notes
 )
 
+recognised = sa.Table(
+    "rag_recognised",  # pages of a file whose text is not whole yet
+    _metadata,
+    Column("file_id", _cascade("rag_file.id"), primary_key=True),
+    Column("page", Integer, primary_key=True, autoincrement=False),
+    Column("lines", sa.JSON, nullable=False),
+)
+
 stores = sa.Table(
     "rag_store",
     _metadata,
@@ -82,6 +90,7 @@ entries = sa.Table(
     Column("attributes", sa.JSON, nullable=False),
     Column("chunk_size", Integer, nullable=False),
     Column("chunk_overlap", Integer, nullable=False),
+    Column("progress", sa.JSON),  # how far it is, and in the end what was read
     sa.Index("rag_store_file_file", "file_id"),
 )
 
@@ -99,6 +108,7 @@ passages = sa.Table(
     Column("article", String(64)),
     Column("version", String(10)),
     Column("path", Text, nullable=False),
+    Column("ocr", sa.Boolean),  # whether any of it was recognised from a picture
     Column("digest", String(64)),  # of the embedder and the text that it was given; none where not indexed
     Column("vector", sa.LargeBinary),  # float32, little-endian
     sa.ForeignKeyConstraint(
@@ -108,6 +118,20 @@ passages = sa.Table(
     sa.Index("rag_passage_article", "store_id", "article", "law"),
     sa.Index("rag_passage_digest", "digest"),
     sqlite_autoincrement=True,
+)
+
+
+drafts = sa.Table(
+    "rag_draft",  # vectors of a file that is not in yet, so that none is made twice
+    _metadata,
+    Column("store_id", String(64), primary_key=True),
+    Column("file_id", String(64), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("vector", sa.LargeBinary, nullable=False),
+    sa.ForeignKeyConstraint(
+        ["store_id", "file_id"], ["rag_store_file.store_id", "rag_store_file.file_id"], ondelete="CASCADE"
+    ),
+    sa.Index("rag_draft_digest", "digest"),
 )
 
 
@@ -125,5 +149,5 @@ def _present(connection: Connection) -> None:
                 connection.exec_driver_sql(f"ALTER TABLE {name} {kind}")
 
 
-STEPS: Sequence[Step] = (_present, _present)
+STEPS: Sequence[Step] = (_present, _present, _present)
 """One for each time that the tables grew."""

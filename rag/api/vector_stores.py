@@ -87,7 +87,7 @@ def describe(store: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, A
 
 
 def describe_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenAI's vector store file object; its id is the file's."""
+    """OpenAI's vector store file object; its id is the file's. `progress` is ours."""
     error = entry["error_code"] and {"code": entry["error_code"], "message": entry["error_message"]}
     size = {"max_chunk_size_tokens": entry["chunk_size"], "chunk_overlap_tokens": entry["chunk_overlap"]}
     return {
@@ -100,6 +100,7 @@ def describe_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
         "usage_bytes": entry["usage_bytes"],
         "attributes": entry["attributes"],
         "chunking_strategy": {"type": "static", "static": size},
+        "progress": entry["progress"] or {"step": "received"},
     }
 
 

@@ -13,7 +13,7 @@ from rag.ingest import statutes
 from rag.ingest.document import Chunk, Document
 from rag.ingest.prose import pack
 
-FACTS = ("law", "article", "version", "path", "page", "start", "end", "indexed")
+FACTS = ("law", "article", "version", "path", "page", "ocr", "start", "end", "indexed")
 
 
 def chunks(text: str, limit: int, count: Callable[[str], int]) -> Iterator[Chunk]:
@@ -39,7 +39,7 @@ class StructureParser(NodeParser):
 
     def _split(self, node: BaseNode) -> Iterator[TextNode]:
         text = node.get_content(MetadataMode.NONE)
-        document = Document(text, tuple(node.metadata.get("pages", ())))
+        document = Document.of(text, node.metadata.get("pages", []), node.metadata.get("facts", {}))
         for chunk in chunks(text, self.limit, self.count):
             piece = text[chunk.start : chunk.end]
             begins = chunk.article is None or piece.startswith("第")
@@ -52,6 +52,7 @@ class StructureParser(NodeParser):
                     "version": chunk.version,
                     "path": chunk.path,
                     "page": document.page(chunk.start),
+                    "ocr": document.recognised(chunk.start, chunk.end) or None,
                     "start": chunk.start,
                     "end": chunk.end,
                     "indexed": chunk.indexed,

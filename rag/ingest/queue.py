@@ -12,7 +12,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,36 +28,22 @@ from rag.files import Files
 from rag.index.embedding import Embedder, Vectors
 from rag.index.shelf import Shelf, keyword_text
 from rag.ingest.document import Document, Unreadable
+from rag.ingest.drafts import Drafts, Job, Unwanted
 from rag.ingest.nodes import StructureParser
 from rag.ingest.text import known_encoding, plain
-from rag.ingest.worker import Limits, extract
+from rag.ingest.worker import Limits, Pages, extract
 from rag.stores import bump
 
 logger = logging.getLogger("praxis.rag")
 
+_PART = 64
+"""Texts whose vectors are kept together."""
 _HEAD = 64
 """Tokens of a chunk's window that are kept for the law's name and the model's own marks."""
 
 
 class _Stopping(Exception):
     """The process is ending; the file stays in progress and is begun again at the next start."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A file to be taken into a store."""
-
-    store_id: str
-    file_id: str
-    filename: str
-    chunk_size: int
-    attributes: Mapping[str, Any]
-
-    @property
-    def encoding(self) -> str | None:
-        """The encoding that the file's owner names."""
-        named = self.attributes.get("encoding")
-        return named if isinstance(named, str) and named.strip() else None
 
 
 class Ingestion:
@@ -74,7 +60,9 @@ class Ingestion:
         self._workers = workers
         self._awake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._drafts = Drafts(engine)
         self._reading: dict[str, asyncio.Lock] = {}
+        self._embedding = threading.Lock()
         self._stopping = threading.Event()
 
     def wake(self) -> None:
@@ -126,13 +114,13 @@ class Ingestion:
         facts = {"store": job.store_id, "file": job.file_id}
         try:
             document = await self._document(job)
-            passages = await asyncio.to_thread(self._ingest, job, document)
-            logger.info("file completed", extra=facts | {"passages": passages})
+            passages, embedded = await asyncio.to_thread(self._ingest, job, document)
+            logger.info("file completed", extra=facts | {"passages": passages, "embedded": embedded})
         except (Unreadable, Conflict) as error:
             code = error.code if isinstance(error, Unreadable) else "server_error"
             logger.info("file failed", extra=facts | {"code": code})
             await asyncio.to_thread(self._fail, job, code, error.message)
-        except _Stopping:
+        except (_Stopping, Unwanted):
             return
         except Exception:  # the edge of a background task: one bad file must not stop the others
             logger.exception("file failed", extra=facts)
@@ -144,8 +132,10 @@ class Ingestion:
         async with self._reading.setdefault(job.file_id, asyncio.Lock()):
             document = await asyncio.to_thread(self._files.document, job.file_id)
             if document is None:
-                path = self._files.path(job.file_id)
-                document = await extract(path, job.filename, self._limits, job.encoding)
+                await asyncio.to_thread(self._drafts.tell, job, "reading")
+                path, known = self._files.path(job.file_id), self._drafts.pages(job.file_id)
+                pages = Pages(known, partial(self._drafts.keep_page, job))
+                document = await extract(path, job.filename, self._limits, job.encoding, pages)
                 await asyncio.to_thread(self._files.keep, job.file_id, document)
         with contextlib.suppress(KeyError):
             del self._reading[job.file_id]
@@ -161,41 +151,53 @@ class Ingestion:
             )
         return document
 
-    def _ingest(self, job: Job, document: Document) -> int:
+    def _ingest(self, job: Job, document: Document) -> tuple[int, int]:
+        """Split, embed, and make searchable; how many passages there are, and how many were embedded for it."""
+        self._drafts.tell(job, "splitting")
         limit = max(32, min(job.chunk_size, self._embedder.max_tokens - _HEAD))
         parser = StructureParser(limit=limit, count=self._embedder.count)
-        source = LlamaDocument(text=document.text, id_=job.file_id, metadata={"pages": list(document.pages)})
-        nodes = parser._parse_nodes([source])
+        facts = {"pages": list(document.pages), "facts": document.facts()}
+        nodes = parser._parse_nodes([LlamaDocument(text=document.text, id_=job.file_id, metadata=facts)])
         texts = [node.get_content(MetadataMode.EMBED) for node in nodes]
         indexed = [at for at, node in enumerate(nodes) if node.metadata["indexed"]]
         digests = {at: self._digest(texts[at]) for at in indexed}
-        vectors = self._embedded(digests, texts)
-        self._commit(job, nodes, digests, vectors)
-        return len(nodes)
+        vectors, embedded = self._embedded(job, {digest: texts[at] for at, digest in digests.items()})
+        self._commit(job, document, nodes, digests, vectors)
+        return len(nodes), embedded
 
     def _digest(self, text: str) -> str:
         return hashlib.sha256(f"{self._embedder.fingerprint}\n{text}".encode()).hexdigest()
 
-    def _embedded(self, digests: dict[int, str], texts: Sequence[str]) -> dict[str, Any]:
-        """A vector for each digest; text that is in any store already is not embedded again."""
-        passages = tables.passages.c
-        known: dict[str, Any] = {}
-        wanted = sorted(set(digests.values()))
-        with self._engine.connect() as connection:
-            for at in range(0, len(wanted), 500):
-                part = wanted[at : at + 500]
-                query = sa.select(passages.digest, passages.vector).where(passages.digest.in_(part))
-                known |= {row.digest: np.frombuffer(row.vector, "<f4") for row in connection.execute(query)}
-        fresh = {digest: texts[at] for at, digest in digests.items() if digest not in known}
-        rows = self._embedder.passages(list(fresh.values()), self._go_on)
-        return known | dict(zip(fresh, rows, strict=True))
+    def _embedded(self, job: Job, texts: Mapping[str, str]) -> tuple[dict[str, Any], int]:
+        """A vector for each text, by its digest, and how many had to be made. What was ever embedded and is still there is not embedded again,
+        though two files with the same text come in at once, or the process was killed half-way."""
+        vectors = self._drafts.vectors(sorted(texts))
+        self._drafts.tell(job, "embedding", len(vectors), len(texts))
+        # Texts of one length cost least together.
+        made = 0
+        left = sorted(texts.keys() - vectors.keys(), key=lambda each: (len(texts[each]), each))
+        for at in range(0, len(left), _PART):
+            with self._embedding:
+                part = left[at : at + _PART]
+                vectors |= self._drafts.vectors(part)
+                if fresh := [each for each in part if each not in vectors]:
+                    rows = self._embedder.passages([texts[each] for each in fresh], self._go_on)
+                    vectors |= dict(zip(fresh, rows, strict=True))
+                    self._drafts.keep_vectors(job, fresh, rows, len(vectors), len(texts))
+                    made += len(fresh)
+        return vectors, made
 
     def _go_on(self, _: int) -> None:
         if self._stopping.is_set():
             raise _Stopping
 
     def _commit(
-        self, job: Job, nodes: Sequence[BaseNode], digests: dict[int, str], vectors: dict[str, Any]
+        self,
+        job: Job,
+        document: Document,
+        nodes: Sequence[BaseNode],
+        digests: dict[int, str],
+        vectors: dict[str, Any],
     ) -> None:
         """Make the file's passages visible, all of them at one moment, in the database and to searches."""
         with self._shelf.changing([job.store_id]) as indexes:
@@ -208,7 +210,9 @@ class Ingestion:
                 ]
                 size = sum(len(node.get_content(MetadataMode.NONE).encode()) for node in nodes)
                 usage = size + 4 * self._embedder.dimensions * len(digests)
-                self._settle(connection, job, status="completed", usage_bytes=usage)
+                report = _report(document, nodes)
+                self._settle(connection, job, status="completed", usage_bytes=usage, progress=report)
+                self._drafts.clear(connection, job)
                 connection.execute(
                     sa.update(tables.stores)
                     .where(tables.stores.c.id == job.store_id)
@@ -237,7 +241,9 @@ class Ingestion:
     def _insert(
         self, connection: Connection, job: Job, node: BaseNode, digest: str | None, vectors: dict[str, Any]
     ) -> int:
-        facts = {key: value for key, value in node.metadata.items() if key not in ("indexed", "pages")}
+        facts = {
+            key: value for key, value in node.metadata.items() if key not in ("indexed", "pages", "facts")
+        }
         vector = None if digest is None else np.asarray(vectors[digest], "<f4").tobytes()
         values = facts | {"digest": digest, "vector": vector, "text": node.get_content(MetadataMode.NONE)}
         result = connection.execute(
@@ -262,6 +268,21 @@ class Ingestion:
             )
             .values(values)
         )
+
+
+def _report(document: Document, nodes: Sequence[BaseNode]) -> dict[str, Any]:
+    """What was read of a file, for its owner."""
+    known = {
+        "format": document.format,
+        "encoding": document.encoding,
+        "characters": len(document.text),
+        "pages": len(document.pages) or None,
+        "pages_recognised": list(document.ocr),
+        "chunks": len(nodes),
+        "articles": len({node.metadata["article"] for node in nodes} - {None}),
+        "notes": list(document.notes),
+    }
+    return {"step": "ready"} | {name: value for name, value in known.items() if value}
 
 
 def _words(node: BaseNode) -> str:

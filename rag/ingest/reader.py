@@ -32,8 +32,9 @@ MAX_TEXT = 20_000_000
 """Characters of extracted text; far above any statute book, far below what would choke the index."""
 
 
-def read(path: Path, filename: str, encoding: str | None = None) -> Document:
-    """The text of the file at `path`, uploaded as `filename`, in `encoding` where its uploader names one.
+def read(path: Path, filename: str, encoding: str | None = None) -> Document | pdf.Layer:
+    """The text of the file at `path`, uploaded as `filename`, in `encoding` where its uploader names one; of a PDF
+    with pages that must be recognised first, what there is.
 
     Raises Unreadable with what the uploader can do.
     """
@@ -42,15 +43,20 @@ def read(path: Path, filename: str, encoding: str | None = None) -> Document:
     suffix = PurePath(filename).suffix.lower()
     if not head:
         raise Unreadable("invalid_file", "The file is empty; upload one that has text.")
-    document = _read(path, head, suffix, encoding)
+    if b"%PDF-" in head:
+        layer = pdf.read(path)
+        return layer if layer.unread else bounded(layer.document({}))
+    return bounded(_read(path, head, suffix, encoding))
+
+
+def bounded(document: Document) -> Document:
+    """The document itself. Raises Unreadable where it is longer than any statute book."""
     if len(document.text) > MAX_TEXT:
         raise Unreadable("invalid_file", f"The file has more than {MAX_TEXT:,} characters of text; split it.")
     return document
 
 
 def _read(path: Path, head: bytes, suffix: str, encoding: str | None) -> Document:
-    if b"%PDF-" in head:
-        return pdf.read(path)
     if foreign := _foreign(path, head):
         named = f" in spite of its name `{suffix}`" if suffix in _READ and suffix else ""
         raise Unreadable(

@@ -1,35 +1,115 @@
-"""Reading a hostile file in a process of its own, with bounds on memory and time; the server only sees its text.
+"""Reading a hostile file in processes of its own, with bounds on memory and time; the server only sees its text.
 
-The child gets no environment to speak of, writes one JSON object to its standard output and ends.
+A child gets no environment to speak of and writes JSON objects to its standard output, a line each. One child reads
+what text the file has; where pages of a PDF are pictures, another recognises them, which needs models and much more
+time, and tells each page as it is done.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
 import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rag.ingest.document import Document, Unreadable
+from rag.ingest.pdf import Layer
+from rag.ingest.reader import bounded
 
 _ROOT = Path(__file__).resolve().parents[2]
+_LONGEST_LINE = 1 << 28
+_LOST = 3
+"""Pages that may end the recognising process before the rest of their file is given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What reading one file may take: bytes of memory, seconds of processor and of wall time."""
+    """What reading one file may take: bytes of memory, seconds of processor and of wall time; `page_…` for each page
+    that is recognised."""
 
     memory: int = 2 << 30
     processor: int = 120
     wall: float = 300.0
+    page_memory: int = 4 << 30
+    page_processor: int = 60
+    page_wall: float = 240.0
 
 
-async def extract(path: Path, filename: str, limits: Limits, encoding: str | None = None) -> Document:
-    """The text of `path`, read in a bounded child process, in `encoding` where it is named. Raises Unreadable."""
-    arguments = (str(path), filename, encoding or "", str(limits.memory), str(limits.processor))
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Recognised pages of one file: those `known` from before, and whom to tell of each that is `done`."""
+
+    known: Mapping[int, list[str]]
+    done: Callable[[int, list[str], int, int], None]  # page, its lines, how many are done, of how many
+
+
+async def extract(
+    path: Path,
+    filename: str,
+    limits: Limits,
+    encoding: str | None = None,
+    pages: Pages | None = None,
+) -> Document:
+    """The text of `path`, read in bounded child processes, in `encoding` where it is named. Raises Unreadable."""
+    bounds = (str(limits.memory), str(limits.processor))
+    try:
+        async with (
+            asyncio.timeout(limits.wall),
+            _child("read", str(path), filename, encoding or "", *bounds) as child,
+        ):
+            answer = await _answer(child)
+            status = await child.wait()
+    except TimeoutError:
+        raise _too_slow(limits.wall) from None
+    if answer is None:
+        raise _too_slow(limits.processor) if status < 0 else _ended(status)
+    if error := answer.get("error"):
+        raise Unreadable(error["code"], error["message"])
+    if "layer" not in answer:
+        return Document.of(answer["text"], answer["pages"], answer["facts"])
+    layer = Layer(answer["layer"], tuple(answer["unread"]))
+    recognised, lost = await _recognised(path, layer.unread, limits, pages or Pages({}, _nobody))
+    return await asyncio.to_thread(lambda: bounded(layer.document(recognised, lost)))
+
+
+async def _recognised(
+    path: Path, unread: Sequence[int], limits: Limits, pages: Pages
+) -> tuple[dict[int, list[str]], list[int]]:
+    """The lines of the pages that could be recognised, and the pages that could not."""
+    found = {number: lines for number, lines in pages.known.items() if number in unread}
+    lost: list[int] = []
+    while left := [each for each in unread if each not in found and each not in lost]:
+        if len(lost) == _LOST:
+            return found, lost + left
+        bounds = (str(limits.page_memory), str(limits.page_processor))
+        async with _child("recognise", str(path), json.dumps(left), *bounds) as child:
+            with contextlib.suppress(TimeoutError):
+                for _ in left:
+                    answer = await asyncio.wait_for(_answer(child), limits.page_wall)
+                    if answer is None:
+                        break
+                    found[answer["page"]] = answer["lines"]
+                    await asyncio.to_thread(
+                        pages.done, answer["page"], answer["lines"], len(found), len(unread)
+                    )
+        # Whatever ended the child, the page that it was at is left out, so that the others come in.
+        lost += [each for each in left if each not in found][:1]
+    return found, lost
+
+
+def _nobody(_page: int, _lines: list[str], _done: int, _total: int) -> None:
+    return
+
+
+@asynccontextmanager
+async def _child(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -40,30 +120,28 @@ async def extract(path: Path, filename: str, limits: Limits, encoding: str | Non
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        limit=_LONGEST_LINE,
     )
     try:
-        output, _ = await asyncio.wait_for(child.communicate(), limits.wall)
-    except TimeoutError:
-        raise _too_slow(limits.wall) from None
+        yield child
     finally:
-        if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
             child.kill()
-            await child.wait()
-    return _result(output, child.returncode or 0, limits)
+        await child.wait()
 
 
-def _result(output: bytes, status: int, limits: Limits) -> Document:
-    if status < 0:
-        raise _too_slow(limits.processor)
+async def _answer(child: asyncio.subprocess.Process) -> dict[str, Any] | None:
+    """The next object that the child tells; None where it ended before."""
+    assert child.stdout is not None
     try:
-        answer = json.loads(output)
+        answer = json.loads(await child.stdout.readline())
     except ValueError:
-        raise Unreadable(
-            "server_error", f"Reading the file ended with status {status}; upload it again."
-        ) from None
-    if error := answer.get("error"):
-        raise Unreadable(error["code"], error["message"])
-    return Document.of(answer["text"], answer["pages"], answer["facts"])
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _ended(status: int) -> Unreadable:
+    return Unreadable("server_error", f"Reading the file ended with status {status}; upload it again.")
 
 
 def _too_slow(seconds: float) -> Unreadable:
@@ -73,25 +151,55 @@ def _too_slow(seconds: float) -> Unreadable:
     )
 
 
-def main(path: str, filename: str, encoding: str, memory: str, processor: str) -> None:
-    """The child: bind itself, read, answer."""
+def _bind(memory: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(processor), int(processor) + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def _read(path: str, filename: str, encoding: str, memory: str, processor: str) -> Iterator[object]:
+    _bind(memory)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(processor), int(processor) + 5))
     try:
         from rag.ingest import reader
 
-        document = reader.read(Path(path), filename, encoding or None)
-        answer: object = {"text": document.text, "pages": document.pages, "facts": document.facts()}
+        found = reader.read(Path(path), filename, encoding or None)
+        if isinstance(found, Layer):
+            yield {"layer": found.pages, "unread": found.unread}
+        else:
+            yield {"text": found.text, "pages": found.pages, "facts": found.facts()}
     except Unreadable as error:
-        answer = {"error": {"code": error.code, "message": error.message}}
+        yield {"error": {"code": error.code, "message": error.message}}
     except (MemoryError, RecursionError):
         message = (
             "Reading the file takes more memory than a document should; split it or save it more simply."
         )
-        answer = {"error": {"code": "invalid_file", "message": message}}
-    sys.stdout.write(json.dumps(answer))
+        yield {"error": {"code": "invalid_file", "message": message}}
+
+
+def _recognise(path: str, pages: str, memory: str, processor: str) -> Iterator[object]:
+    _bind(memory)
+    from rag.ingest import ocr
+
+    _allow(int(processor))
+    for number, lines in ocr.recognise(Path(path), json.loads(pages)):
+        yield {"page": number, "lines": lines}
+        _allow(int(processor))
+
+
+def _allow(seconds: int) -> None:
+    """So many more seconds of processor time, counted from now."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime) + seconds + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def main(mode: str, *arguments: str) -> None:
+    """The child: bind itself, read, answer."""
+    children: dict[str, Callable[..., Iterator[object]]] = {"read": _read, "recognise": _recognise}
+    for answer in children[mode](*arguments):
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

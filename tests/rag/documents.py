@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pypdf import PdfReader, PdfWriter
 from reportlab.lib.pagesizes import A4
+from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
@@ -22,6 +23,23 @@ def pdf(*pages: Sequence[str]) -> bytes:
         canvas.setFont("STSong-Light", 12)
         for at, line in enumerate(lines):
             canvas.drawString(60, 780 - 20 * at, line)
+        canvas.showPage()
+    canvas.save()
+    return out.getvalue()
+
+
+def mixed(*pages: str | bytes | tuple[str, bytes]) -> bytes:
+    """A PDF of pages that are a line of text, a picture (of a PNG), both, or empty."""
+    pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
+    out = io.BytesIO()
+    canvas = Canvas(out, pagesize=A4)
+    for page in pages:
+        text, picture = page if isinstance(page, tuple) else (page, page)
+        if isinstance(picture, bytes):
+            canvas.drawImage(ImageReader(io.BytesIO(picture)), 0, 0, *A4)
+        if isinstance(text, str):
+            canvas.setFont("STSong-Light" if text > "\u2000" else "Helvetica", 12)
+            canvas.drawString(60, 780, text)
         canvas.showPage()
     canvas.save()
     return out.getvalue()

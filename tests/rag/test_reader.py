@@ -106,7 +106,7 @@ def test_each_bad_file_gets_one_clear_sentence(
 
 
 def test_a_file_that_unfolds_without_end_is_stopped(read: Read) -> None:
-    limits = Limits(memory=400 << 20, processor=20, wall=60)
+    limits = Limits(memory=500 << 20, processor=60, wall=110)
     with pytest.raises(Unreadable) as caught:
         read(documents.bomb(600 << 20), "a.pdf", limits)
     assert caught.value.code == "invalid_file"

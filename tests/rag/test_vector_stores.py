@@ -8,6 +8,7 @@ import httpx
 import openai
 import pytest
 
+from tests.processes import ROOT
 from tests.rag import documents
 from tests.rag.conftest import SECRET, Rag, asker
 
@@ -276,3 +277,46 @@ def test_nobody_but_the_gateway_gets_in(rag: Rag) -> None:
         assert reply.status_code == 401
         assert reply.json()["error"]["type"] == "authentication_error"
     assert httpx.get(f"{rag.url}/healthz").status_code == 200
+
+
+def test_a_file_tells_how_far_it_is_and_what_was_read(client: openai.OpenAI) -> None:
+    store = client.vector_stores.create(name="scans").id
+    scan = (ROOT / "tests" / "data" / "scan.png").read_bytes()
+    content = documents.mixed("第三条 劳动者享有平等就业和选择职业的权利。", scan)
+    file = client.files.create(file=("扫描.pdf", content), purpose="assistants")
+    created = client.vector_stores.files.create(file.id, vector_store_id=store)
+    assert created.to_dict()["progress"] == {"step": "received"}
+    entry = client.vector_stores.files.poll(file.id, vector_store_id=store, poll_interval_ms=200)
+    assert entry.status == "completed", entry.last_error
+    progress = entry.to_dict()["progress"]
+    assert progress["step"] == "ready"
+    assert {name: progress[name] for name in ("format", "pages", "pages_recognised", "articles")} == {
+        "format": "pdf",
+        "pages": 2,
+        "pages_recognised": [2],
+        "articles": 8,
+    }
+    found = client.vector_stores.search(
+        store, query="组织工会", filters={"type": "eq", "key": "ocr", "value": True}
+    )
+    assert found.data[0].attributes
+    assert (found.data[0].attributes["article"], found.data[0].attributes["ocr"]) == ("第七条", True)
+    others = client.vector_stores.search(
+        store, query="组织工会", filters={"type": "ne", "key": "ocr", "value": True}
+    )
+    assert [(each.attributes or {}).get("article") for each in others.data] == ["第三条"]
+
+
+def test_an_unclear_encoding_is_asked_for_and_the_answer_taken(client: openai.OpenAI) -> None:
+    store = client.vector_stores.create(name="encodings").id
+    text = "대한민국의 모든 국민은 법 앞에 평등하다."
+    file = client.files.create(file=("a.txt", text.encode("euc-kr")), purpose="assistants")
+    entry = client.vector_stores.files.create_and_poll(file.id, vector_store_id=store, poll_interval_ms=200)
+    assert entry.last_error
+    assert "`encoding`" in entry.last_error.message
+    entry = client.vector_stores.files.create_and_poll(
+        file.id, vector_store_id=store, attributes={"encoding": "euc-kr"}, poll_interval_ms=200
+    )
+    assert (entry.status, entry.to_dict()["progress"]["encoding"]) == ("completed", "euc_kr")
+    hit = client.vector_stores.search(store, query="국민").data[0]
+    assert hit.content[0].text.startswith("대한민국의 모든 국민은")
