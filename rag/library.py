@@ -31,7 +31,7 @@ from rag.stores import Stores
 _BARE_NUMBER = re.compile(r"(?<![第\d０-９])([\d０-９]{1,4})\s*条")
 _BEFORE_NUMBER = re.compile(r"(?<=[一-鿿》])\s+(?=第)")
 _NAMES_ARTICLE = re.compile(r"条|[Aa]rt(?:icle|\.)")
-_FACTS = ("law", "article", "version", "page", "ocr", "start", "end")
+_FACTS = ("law", "article", "clause", "version", "page", "ocr", "start", "end")
 
 
 @dataclass(frozen=True, slots=True)

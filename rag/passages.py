@@ -11,7 +11,7 @@ class Passage:
 
     `law`, `article` (「第四十四条」), `version` (ISO date) and `path` (「第四章 工作时间和休息休假」, else empty) are
     known for statutes; `page` (from 1) for files that have pages, and `ocr` is true where the text was recognised from
-    the picture of one.
+    the picture of one. `clause` (第二款第三项) is where a piece of a long article begins.
     """
 
     id: int
@@ -27,6 +27,7 @@ class Passage:
     version: str | None
     path: str
     ocr: bool | None = None
+    clause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Attachment:
     file_id: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
     chunk_size: int = 800
-    chunk_overlap: int = 400
+    chunk_overlap: int = 0
 
 
 class Stores:

@@ -108,6 +108,8 @@ passages = sa.Table(
     Column("article", String(64)),
     Column("version", String(10)),
     Column("path", Text, nullable=False),
+    Column("clause", String(64)),  # the paragraph and item with which a piece of a long article begins
+    Column("head", Text),  # what the text goes on from
     Column("ocr", sa.Boolean),  # whether any of it was recognised from a picture
     Column("digest", String(64)),  # of the embedder and the text that it was given; none where not indexed
     Column("vector", sa.LargeBinary),  # float32, little-endian
@@ -149,5 +151,5 @@ def _present(connection: Connection) -> None:
                 connection.exec_driver_sql(f"ALTER TABLE {name} {kind}")
 
 
-STEPS: Sequence[Step] = (_present, _present, _present)
+STEPS: Sequence[Step] = (_present, _present, _present, _present)
 """One for each time that the tables grew."""

@@ -21,7 +21,7 @@ Status = Literal["in_progress", "completed", "failed", "cancelled"]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 _POLL = {"openai-poll-after-ms": "500"}
-_CHUNK = (800, 400)
+_CHUNK = (800, 0)
 _LONGEST_QUERY = 8_192
 
 
@@ -390,8 +390,8 @@ def _attachment(item: Mapping[str, Any], body: Mapping[str, Any]) -> Attachment:
 
 
 def _chunking(body: Mapping[str, Any]) -> tuple[int, int]:
-    """Largest chunk and overlap in tokens. Chunks end where articles, paragraphs and sentences do and are whole by
-    themselves, so the overlap is accepted and told back, but not needed."""
+    """Largest chunk and overlap in tokens. Left to Praxis, chunks end where articles, sections and sentences do, are
+    whole by themselves and share nothing."""
     strategy = body.get("chunking_strategy")
     if strategy is None:
         return _CHUNK

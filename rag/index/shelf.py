@@ -46,9 +46,9 @@ class StoreIndex:
         self.vectors.delete(file_id)
 
 
-def keyword_text(law: str | None, path: str, text: str) -> str:
+def keyword_text(law: str | None, path: str, head: str | None, text: str) -> str:
     """What a passage is found by as words: its law and chapter help here, as they do not help vectors."""
-    return " ".join(each for each in (law, path, text) if each)
+    return " ".join(each for each in (law, path, "" if head == path else head, text) if each)
 
 
 class Shelf:
@@ -132,7 +132,14 @@ class Shelf:
                 sa.select(stores.generation, stores.fingerprint).where(stores.id == store_id)
             ).first()
             self.check(row.fingerprint if row else None, store_id)
-            columns = (passages.id, passages.file_id, passages.law, passages.path, passages.text)
+            columns = (
+                passages.id,
+                passages.file_id,
+                passages.law,
+                passages.path,
+                passages.head,
+                passages.text,
+            )
             rows = connection.execute(
                 sa.select(*columns)
                 .where(passages.store_id == store_id, passages.vector.is_not(None))
@@ -147,7 +154,7 @@ class Shelf:
             else:
                 index.vectors.put(ids, documents, self._vectors(connection, store_id))
         for each in rows:
-            index.keywords.add(each.id, keyword_text(each.law, each.path, each.text))
+            index.keywords.add(each.id, keyword_text(each.law, each.path, each.head, each.text))
         logger.info("store loaded", extra={"store": store_id, "passages": len(ids)})
         return index
 

@@ -97,7 +97,8 @@ class Chunk:
     """A span of a document's text; the chunks of a document, in order, hold every character that is not space.
 
     A heading of a part or chapter is a chunk of its own, kept so that nothing is lost, but not `indexed`: found by
-    itself it would answer nothing.
+    itself it would answer nothing. `head` is what the chunk goes on from, such as the name of an article and how it
+    begins; it is found by that, too. `clause` says with which paragraph and item (第二款第三项) of a long article it begins.
     """
 
     start: int
@@ -107,3 +108,5 @@ class Chunk:
     version: str | None = None
     path: str = ""
     indexed: bool = True
+    head: str = ""
+    clause: str | None = None

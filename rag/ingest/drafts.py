@@ -37,6 +37,7 @@ class Job:
     file_id: str
     filename: str
     chunk_size: int
+    chunk_overlap: int
     attributes: Mapping[str, Any]
 
     @property

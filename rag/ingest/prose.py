@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 Count = Callable[[str], int]
 Size = Callable[[int, int], int]
@@ -15,6 +15,7 @@ _BOUNDARIES = (
     re.compile(r"[。！？；!?;][”’」』）)\"']*|\.(?=\s)"),
     re.compile(r"[，、：,:]|\s"),
 )
+_SENTENCE = re.compile(r"\n|[。！？；!?;][”’」』）)\"']*|\.(?=\s)")
 
 
 def pack(text: str, start: int, end: int, limit: int, count: Count) -> Iterator[tuple[int, int]]:
@@ -28,6 +29,22 @@ def pack(text: str, start: int, end: int, limit: int, count: Count) -> Iterator[
         return count(text[left:right]) if right - left <= 8 * limit else limit + 1
 
     yield from _pack(text, start, end, limit, size, 0)
+
+
+def overlapping(
+    text: str, pieces: Iterable[tuple[int, int]], overlap: int, count: Count
+) -> Iterator[tuple[int, int]]:
+    """The `pieces`, each begun so much earlier, at a sentence of the one before it, that they share at most `overlap`
+    tokens."""
+    last: tuple[int, int] | None = None
+    for start, end in pieces:
+        begun = start
+        if overlap and last is not None:
+            begins = (found.end() for found in _SENTENCE.finditer(text, last[0], start))
+            shared = (at for at in begins if at < start and count(text[at:start]) <= overlap)
+            begun = trim(text, next(shared, start), end)[0]
+        yield begun, end
+        last = start, end
 
 
 def _pack(text: str, start: int, end: int, limit: int, size: Size, level: int) -> Iterator[tuple[int, int]]:

@@ -99,7 +99,12 @@ class Ingestion:
         entries, files = tables.entries.c, tables.files.c
         query = (
             sa.select(
-                entries.store_id, entries.file_id, files.filename, entries.chunk_size, entries.attributes
+                entries.store_id,
+                entries.file_id,
+                files.filename,
+                entries.chunk_size,
+                entries.chunk_overlap,
+                entries.attributes,
             )
             .join(tables.files, files.id == entries.file_id)
             .where(entries.status == "in_progress")
@@ -155,7 +160,7 @@ class Ingestion:
         """Split, embed, and make searchable; how many passages there are, and how many were embedded for it."""
         self._drafts.tell(job, "splitting")
         limit = max(32, min(job.chunk_size, self._embedder.max_tokens - _HEAD))
-        parser = StructureParser(limit=limit, count=self._embedder.count)
+        parser = StructureParser(limit=limit, overlap=job.chunk_overlap, count=self._embedder.count)
         facts = {"pages": list(document.pages), "facts": document.facts()}
         nodes = parser._parse_nodes([LlamaDocument(text=document.text, id_=job.file_id, metadata=facts)])
         texts = [node.get_content(MetadataMode.EMBED) for node in nodes]
@@ -287,4 +292,4 @@ def _report(document: Document, nodes: Sequence[BaseNode]) -> dict[str, Any]:
 
 def _words(node: BaseNode) -> str:
     facts = node.metadata
-    return keyword_text(facts["law"], facts["path"], node.get_content(MetadataMode.NONE))
+    return keyword_text(facts["law"], facts["path"], facts["head"], node.get_content(MetadataMode.NONE))

@@ -31,6 +31,7 @@ _PART = re.compile(
     re.M,
 )
 _APPENDIX = re.compile(r"^[ \t\u3000]*(?:附件|附录|附表|附[：:])[^\n]{0,60}$", re.M)
+_ITEM = re.compile(rf"[ \t\u3000]*[（(](?P<number>{_NUMBER})[）)]")
 _LEVEL = {"编": 0, "分编": 1, "章": 2, "节": 3, None: 4}
 _DATE = re.compile(
     r"([12]\d{3}|[１２]\d{3}|[一二][〇○零一二三四五六七八九]{3})\s*年\s*(\d{1,2}|[一二三四五六七八九十]{1,3})\s*月\s*(\d{1,2}|[一二三四五六七八九十]{1,3})\s*日"
@@ -90,8 +91,33 @@ def split(text: str, limit: int, count: Count) -> Iterator[Chunk]:
             start = stop[1]
         heading = by_start.get(start)
         where = " ".join(path.values())
-        for left, right in pack(text, start, end, limit, count):
-            yield Chunk(left, right, law, heading.name if heading else None, version, where)
+        pieces = list(pack(text, start, end, limit, count))
+        name, opening = (heading.name, _opening(text, start, end)) if heading else (None, "")
+        for left, right in pieces:
+            head = f"{name} {opening}".strip() if name and left > pieces[0][0] else ""
+            inside = clause(text, start, left) if name and len(pieces) > 1 else None
+            yield Chunk(left, right, law, name, version, where, head=head, clause=inside)
+
+
+def _opening(text: str, start: int, end: int) -> str:
+    """How an article begins where its items go on from that: 有下列情形之一的，用人单位应当…：; else nothing."""
+    line = text[start:end].strip().split("\n")[0].strip()
+    found = _ARTICLE.match(line)
+    return (
+        line[found.end() if found else 0 :].strip() if line.endswith(("：", ":")) and len(line) <= 160 else ""
+    )
+
+
+def clause(text: str, start: int, at: int) -> str:
+    """Which paragraph (款), and item (项) if any, of the article that begins at `start` the character at `at` is in."""
+    line_end = text.find("\n", at)
+    paragraph, item = 0, ""
+    for line in text[start : line_end if line_end >= 0 else len(text)].split("\n"):
+        if found := _ITEM.match(line):
+            item = f"第{write_numeral(read_numeral(found['number']) or 0)}项"
+        elif line.strip():
+            paragraph, item = paragraph + 1, ""
+    return f"第{write_numeral(max(1, paragraph))}款{item}"
 
 
 def _headings(text: str) -> list[_Heading]:

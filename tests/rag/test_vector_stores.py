@@ -136,7 +136,7 @@ def test_deleting_a_file_takes_it_out_of_every_store_at_once(client: openai.Open
     file_id = upload(client, "a.txt", TEXT)
     stores = [client.vector_stores.create(name=str(number), file_ids=[file_id]).id for number in range(2)]
     for store in stores:
-        client.vector_stores.files.poll(file_id, vector_store_id=store, poll_interval_ms=100)
+        client.vector_stores.files.poll(file.id, vector_store_id=store, poll_interval_ms=100)
         assert client.vector_stores.search(store, query="试用期").data
     client.files.delete(file_id)
     for store in stores:
@@ -284,7 +284,7 @@ def test_a_file_tells_how_far_it_is_and_what_was_read(client: openai.OpenAI) -> 
     scan = (ROOT / "tests" / "data" / "scan.png").read_bytes()
     content = documents.mixed("第三条 劳动者享有平等就业和选择职业的权利。", scan)
     file = client.files.create(file=("扫描.pdf", content), purpose="assistants")
-    created = client.vector_stores.files.create(file.id, vector_store_id=store)
+    created = client.vector_stores.files.create(store, file_id=file.id)
     assert created.to_dict()["progress"] == {"step": "received"}
     entry = client.vector_stores.files.poll(file.id, vector_store_id=store, poll_interval_ms=200)
     assert entry.status == "completed", entry.last_error
@@ -311,11 +311,13 @@ def test_an_unclear_encoding_is_asked_for_and_the_answer_taken(client: openai.Op
     store = client.vector_stores.create(name="encodings").id
     text = "대한민국의 모든 국민은 법 앞에 평등하다."
     file = client.files.create(file=("a.txt", text.encode("euc-kr")), purpose="assistants")
-    entry = client.vector_stores.files.create_and_poll(file.id, vector_store_id=store, poll_interval_ms=200)
+    entry = client.vector_stores.files.create_and_poll(
+        vector_store_id=store, file_id=file.id, poll_interval_ms=200
+    )
     assert entry.last_error
     assert "`encoding`" in entry.last_error.message
     entry = client.vector_stores.files.create_and_poll(
-        file.id, vector_store_id=store, attributes={"encoding": "euc-kr"}, poll_interval_ms=200
+        vector_store_id=store, file_id=file.id, attributes={"encoding": "euc-kr"}, poll_interval_ms=200
     )
     assert (entry.status, entry.to_dict()["progress"]["encoding"]) == ("completed", "euc_kr")
     hit = client.vector_stores.search(store, query="국민").data[0]
