@@ -136,7 +136,7 @@ def test_deleting_a_file_takes_it_out_of_every_store_at_once(client: openai.Open
     file_id = upload(client, "a.txt", TEXT)
     stores = [client.vector_stores.create(name=str(number), file_ids=[file_id]).id for number in range(2)]
     for store in stores:
-        client.vector_stores.files.poll(file.id, vector_store_id=store, poll_interval_ms=100)
+        client.vector_stores.files.poll(file_id, vector_store_id=store, poll_interval_ms=100)
         assert client.vector_stores.search(store, query="试用期").data
     client.files.delete(file_id)
     for store in stores:
