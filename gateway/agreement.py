@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from gateway.adapters.reconcile import Adapters
-from gateway.routing.probes import Probes
 from praxis.configuration import Configuration
 from praxis.errors import ConfigError
 from praxis.state import migrate, writing
@@ -63,12 +62,11 @@ class Agreement:
     """Follows what other gateways announce, and announces what this one was told."""
 
     def __init__(
-        self, announcements: Announcements, configuration: Configuration, adapters: Adapters, probes: Probes
+        self, announcements: Announcements, configuration: Configuration, adapters: Adapters
     ) -> None:
         self._announcements = announcements
         self._configuration = configuration
         self._adapters = adapters
-        self._probes = probes
         self._seen: int | None = None
         self._away = False
 
@@ -100,6 +98,4 @@ class Agreement:
         if before is not None and number != before:
             with contextlib.suppress(ConfigError):  # logged, and told by /readyz
                 await self._configuration.reload()
-        if await self._adapters.poll():
-            # Another gateway has loaded or unloaded one: see at once who holds what.
-            await self._probes.round()
+        await self._adapters.follow()

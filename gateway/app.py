@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,11 +20,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from gateway.access import Access
+from gateway.adapters.changes import Changes
 from gateway.adapters.desired import DesiredAdapters
 from gateway.adapters.engine import Engines
+from gateway.adapters.fleet import Fleet
+from gateway.adapters.lease import Lease
+from gateway.adapters.peers import Peers
 from gateway.adapters.reconcile import Adapters
+from gateway.adapters.tally import Tally
+from gateway.adapters.traffic import Traffic
 from gateway.agreement import Agreement, Announcements
-from gateway.api import admin, documents, health, models
+from gateway.api import adapters as adapters_api
+from gateway.api import admin, documents, health, lora, models
 from gateway.api import keys as keys_api
 from gateway.api import usage as usage_api
 from gateway.api.inference import PATHS, Inference, RequestIds
@@ -58,6 +66,7 @@ EXPOSED = [
     "retry-after",
     "x-praxis-backend",
     "x-praxis-model",
+    "x-praxis-revision",
     "x-request-id",
     *(
         f"x-ratelimit-{what}-{of}"
@@ -108,7 +117,8 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
     metrics = Metrics(lambda: registry.table)
     request_log = RequestLog(loop, process, sys.stderr.fileno())
     traces = _traces(process)
-    others: list[Observer] = [meter, metrics, request_log, *([] if traces is None else [traces])]
+    traffic = Traffic()
+    others: list[Observer] = [meter, metrics, request_log, traffic, *([] if traces is None else [traces])]
     observers = Observers(loop, limits, others)
 
     def exposition() -> bytes:
@@ -116,10 +126,23 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         observers.tell()
         return metrics.render()
 
-    adapters = Adapters(registry, DesiredAdapters(engine), Engines(client), lambda: configuration.current)
+    probes = Probes(registry, client, lambda backend, replica: adapters.learned(backend, replica))
+    identity = f"{process}-{secrets.token_hex(8)}"
+    peers = Peers(engine, identity)
+    adapters = Adapters(
+        registry,
+        DesiredAdapters(engine),
+        lambda: configuration.current,
+        fleet=Fleet(Engines(client), probes, traffic, peers),
+        traffic=traffic,
+        lease=Lease(engine, "adapters", identity),
+        peers=peers,
+        tally=Tally(engine),
+        round_of_probes=probes.round,
+    )
+    changes = Changes(adapters)
     readiness = Readiness(configuration, registry, rag)
-    probes = Probes(registry, client, adapters.learned)
-    agreement = Agreement(Announcements(engine), configuration, adapters, probes)
+    agreement = Agreement(Announcements(engine), configuration, adapters)
     siblings = Siblings(place, exposition)
     sweep = Sweep(loop, registry.tick)
     inference = Inference(
@@ -133,6 +156,8 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         ids=RequestIds(),
         tracing=traces,
         limits=limits,
+        traffic=traffic,
+        warm=adapters.warm,
     )
 
     async def follow() -> None:
@@ -153,6 +178,7 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
             stack.push_async_callback(client.aclose)
             stack.callback(engine.dispose)
             stack.push_async_callback(meter.aclose)
+            stack.push_async_callback(adapters.aclose)
             stack.push_async_callback(limits.aclose)
             stack.callback(observers.tell)
             await access.refresh()
@@ -167,7 +193,9 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         health.routes(readiness, siblings.metrics),
         models.routes(lambda: registry.table, int(time.time())),
         documents.routes(rag, client),
-        admin.routes(configuration, agreement, registry, adapters, readiness, rag),
+        admin.routes(configuration, agreement, registry, readiness, rag),
+        adapters_api.routes(changes),
+        lora.routes(changes, lambda: configuration.current),
         keys_api.routes(keys, access),
         usage_api.routes(usage),
     ):

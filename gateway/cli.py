@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from praxis.errors import InvalidRequest, PraxisError, UpstreamError
+from praxis.moments import readable
+from praxis.tables import Format, render
 
 UrlOption = Annotated[str, typer.Option("--url", envvar="PRAXIS_GATEWAY_URL", help="The gateway.")]
+WhyOption = Annotated[str, typer.Option("--why", help="The reason, for the history.")]
+NameArgument = Annotated[str, typer.Argument(help="The adapter's name.")]
+RevisionArgument = Annotated[str, typer.Argument(help="The revision, or enough of its beginning.")]
 URL = "http://127.0.0.1:8080"
+ADAPTERS = "/admin/v1/adapters"
 
-adapters = typer.Typer(help="Load, list, unload and merge LoRA adapters.", no_args_is_help=True)
+adapters = typer.Typer(
+    help="LoRA adapters: load them into running engines, try them on a share of requests, promote, roll back, merge.",
+    no_args_is_help=True,
+)
+
+
+class SplitBy(StrEnum):
+    """What decides who meets the canary."""
+
+    request = "request"
+    key = "key"
 
 
 @adapters.command("load")
@@ -26,39 +44,96 @@ def load(
             help="The PEFT folder, or a training run's output_dir, as the gateway and the engines see it."
         ),
     ],
+    stage: Annotated[
+        bool, typer.Option("--stage", help="Only load it: NAME goes on answering as it does.")
+    ] = False,
+    why: WhyOption = "",
     url: UrlOption = URL,
 ) -> None:
     """Load the adapter NAME into every replica of its base; it answers at once."""
-    loaded = _call(
-        "POST", url, "/admin/v1/adapters", {"name": name, "base": base, "source": os.path.abspath(source)}
-    )
-    replicas = loaded["replicas"]
-    resident = sum(each["loaded"] for each in replicas)
+    body = {"name": name, "base": base, "source": os.path.abspath(source), "stage": stage, "why": why}
+    loaded = _call("POST", url, ADAPTERS, body)
+    came = next(each for each in loaded["revisions"] if each["revision"] == loaded["loaded"])
     if loaded["why"]:
-        typer.echo(f"Took {loaded['source']}: {loaded['why']}.")
+        typer.echo(f"Took {came['source']}: {loaded['why']}.")
     for each in loaded["unchecked"]:
         typer.echo(f"Not checked. {each}")
-    typer.echo(f"{name}@{loaded['revision']} is live on {resident} of {len(replicas)} replicas of `{base}`.")
+    state = "live" if came["state"] == "current" else came["state"]
+    typer.echo(f"{came['model']} is {state} on {_resident(came)} replicas of `{base}`.")
+
+
+@adapters.command("promote")
+def promote(
+    name: NameArgument, revision: RevisionArgument, why: WhyOption = "", url: UrlOption = URL
+) -> None:
+    """Have NAME answer with REVISION, from one request to the next; the one before stays loaded."""
+    told = _call("POST", url, f"{ADAPTERS}/{name}/promote", {"revision": revision, "why": why})
+    typer.echo(f"{name} answers with {told['revision']}.")
+
+
+@adapters.command("canary")
+def canary(
+    name: NameArgument,
+    revision: Annotated[str | None, typer.Argument(help="The revision to try.")] = None,
+    share: Annotated[str | None, typer.Argument(help="Its share of the requests, such as 10%.")] = None,
+    by: Annotated[
+        SplitBy,
+        typer.Option(help="`request`: by session (x-session-id), else by chance; `key`: by key."),
+    ] = SplitBy.request,
+    stop: Annotated[bool, typer.Option("--stop", help="End it: the current revision answers all.")] = False,
+    why: WhyOption = "",
+    url: UrlOption = URL,
+) -> None:
+    """Send a share of NAME's requests to REVISION; the same session or key always meets the same one."""
+    if stop:
+        _call("DELETE", url, f"{ADAPTERS}/{name}/canary", params={"why": why})
+        typer.echo(f"{name} has no canary any more.")
+        return
+    if revision is None or share is None:
+        raise typer.BadParameter("give a revision and a share, as in `canary NAME REVISION 10%`, or `--stop`")
+    body = {"revision": revision, "share": share, "by": by.value, "why": why}
+    told = _call("PUT", url, f"{ADAPTERS}/{name}/canary", body)["canary"]
+    typer.echo(f"{name}@{told['revision']} answers {told['share']:.4g} of the requests to {name}.")
+
+
+@adapters.command("rollback")
+def rollback(name: NameArgument, why: WhyOption = "", url: UrlOption = URL) -> None:
+    """End NAME's canary where there is one, else have it answer with the revision before."""
+    told = _call("POST", url, f"{ADAPTERS}/{name}/rollback", {"why": why})
+    typer.echo(f"{name} answers with {told['revision']}.")
 
 
 @adapters.command("unload")
-def unload(name: Annotated[str, typer.Argument(help="The adapter's name.")], url: UrlOption = URL) -> None:
-    """Take the adapter NAME out of every replica."""
-    _call("DELETE", url, f"/admin/v1/adapters/{name}")
-    typer.echo(f"{name} is unloaded.")
+def unload(
+    name: Annotated[str, typer.Argument(help="The adapter's name, or NAME@REVISION for one revision of it.")],
+    why: WhyOption = "",
+    url: UrlOption = URL,
+) -> None:
+    """Take the adapter NAME out of every replica, once its requests in flight are over."""
+    name, _, revision = name.partition("@")
+    path = f"{ADAPTERS}/{name}/revisions/{revision}" if revision else f"{ADAPTERS}/{name}"
+    told = _call("DELETE", url, path, params={"why": why})
+    what = f"{name}@{told['revision']}" if told["revision"] else name
+    later = (
+        "; engines forget it when the requests that are in flight there are over" if told["draining"] else ""
+    )
+    typer.echo(f"{what} is unloaded{later}.")
 
 
 @adapters.command("list")
-def list_adapters(url: UrlOption = URL) -> None:
-    """List the adapters with their base, revision and where they are loaded."""
-    listed = _call("GET", url, "/admin/v1/adapters")["data"]
-    for each in listed:
-        resident = sum(replica["loaded"] for replica in each["replicas"])
-        typer.echo(
-            f"{each['name']}@{each['revision']}  base={each['base']}  replicas={resident}/{len(each['replicas'])}"
-        )
-    if not listed:
+def list_adapters(
+    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    url: UrlOption = URL,
+) -> None:
+    """List the adapters' revisions: share of the requests, where they are loaded, and what they did."""
+    listed = _call("GET", url, ADAPTERS)["data"]
+    rows = [_row(each) for adapter in listed for each in adapter["revisions"]]
+    if not rows and form is Format.table:
         typer.echo("No adapter is loaded; `praxis adapters load NAME --base MODEL --source DIR` loads one.")
+        return
+    typer.echo(
+        json.dumps(listed, ensure_ascii=False, indent=2) if form is Format.json else render(rows, form)
+    )
 
 
 @adapters.command("merge")
@@ -90,7 +165,7 @@ def merge(
 
     folder = Path(adapter)
     if not folder.is_dir():
-        live = {each["name"]: each for each in _call("GET", url, "/admin/v1/adapters")["data"]}
+        live = {each["name"]: each for each in _call("GET", url, ADAPTERS)["data"]}
         if adapter not in live:
             raise InvalidRequest(
                 f"`{adapter}` is no folder and no live adapter; `praxis adapters list` shows those."
@@ -103,7 +178,63 @@ def merge(
     merge_adapter(folder, base_folder(base, config), out, dtype, shard_gb, verify)
 
 
-def _call(method: str, url: str, path: str, body: dict[str, Any] | None = None) -> Any:
+@adapters.command("history")
+def history(
+    name: NameArgument,
+    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    url: UrlOption = URL,
+) -> None:
+    """Show every change of NAME: who, when, what, why and from where."""
+    changes = _call("GET", url, f"{ADAPTERS}/{name}/history")["data"]
+    if form is Format.json:
+        typer.echo(json.dumps(changes, ensure_ascii=False, indent=2))
+        return
+    rows = [
+        {
+            "when (UTC)": readable(each["at"]),
+            "what": each["action"] + (f" {each['share']:.4g}" if each["share"] else ""),
+            "revision": each["revision"],
+            "before": each["before"],
+            "after": each["after"],
+            "who": each["who"],
+            "why": each["why"],
+            "from": each["origin"],
+            "source": each["source"],
+        }
+        for each in changes
+    ]
+    typer.echo(render(rows, form))
+
+
+def _resident(revision: dict[str, Any]) -> str:
+    replicas = revision["replicas"]
+    return f"{sum(each['loaded'] for each in replicas)} of {len(replicas)}"
+
+
+def _row(revision: dict[str, Any]) -> dict[str, Any]:
+    """A revision as a line of `list`."""
+    rate, mean = revision["error_rate"], revision["mean_seconds"]
+    return {
+        "adapter": revision["model"],
+        "base": revision["base"],
+        "state": revision["state"],
+        "share": f"{revision['share']:.4g}",
+        "replicas": _resident(revision),
+        "in flight": revision["in_flight"],
+        "requests": revision["requests"],
+        "tokens": revision["prompt_tokens"] + revision["completion_tokens"],
+        "errors": None if rate is None else f"{100 * rate:.2f}%",
+        "mean seconds": None if mean is None else f"{mean:.3g}",
+    }
+
+
+def _call(
+    method: str,
+    url: str,
+    path: str,
+    body: dict[str, Any] | None = None,
+    params: dict[str, str] | None = None,
+) -> Any:
     import httpx
 
     key = os.environ.get("PRAXIS_API_KEY")
@@ -113,7 +244,12 @@ def _call(method: str, url: str, path: str, body: dict[str, Any] | None = None) 
         )
     try:
         response = httpx.request(
-            method, url.rstrip("/") + path, json=body, headers={"authorization": f"Bearer {key}"}, timeout=300
+            method,
+            url.rstrip("/") + path,
+            json=body,
+            params=params,
+            headers={"authorization": f"Bearer {key}"},
+            timeout=300,
         )
     except httpx.HTTPError as error:
         raise UpstreamError(

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from gateway import agreement
-from gateway.adapters import desired
+from gateway.adapters import desired, lease, peers, tally
 from praxis.kept import Kept
 
-KEPT = Kept({"adapters": desired.STEPS, "announcements": agreement.STEPS})
+KEPT = Kept(
+    {
+        "adapters": desired.STEPS,
+        "adapter_counts": tally.STEPS,
+        "announcements": agreement.STEPS,
+        "leases": lease.STEPS,
+        "peers": peers.STEPS,
+    }
+)

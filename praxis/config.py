@@ -117,7 +117,8 @@ class Queue(Section):
 
 
 class Backend(Section):
-    """`max_in_flight` is of each replica; unset, no replica is ever full and nothing waits in the queue."""
+    """`max_in_flight` is of each replica; unset, no replica is ever full and nothing waits in the queue. So is
+    `adapter_slots`; unset, every replica holds every adapter, and no request waits `adapter_wait` seconds for one."""
 
     kind: Literal["vllm", "lightllm", "openai"]
     replicas: Annotated[list[Annotated[Replica, BeforeValidator(_replica)]], Field(min_length=1)]
@@ -126,6 +127,8 @@ class Backend(Section):
     queue: Queue = Queue()
     affinity: Literal["session", "prefix", "none"] = "session"
     stalled_after: Seconds = 20
+    adapter_slots: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    adapter_wait: Seconds = 30
     structured_outputs: bool = False
     launch: Launch | None = None
 
@@ -134,6 +137,19 @@ class Backend(Section):
         if self.structured_outputs and self.kind != "lightllm":
             raise ValueError(
                 f"`structured_outputs` is for `kind: lightllm`; with `kind: {self.kind}` leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _slots_are_of_vllm(self) -> Backend:
+        if self.adapter_slots is not None and self.kind != "vllm":
+            raise ValueError(
+                f"`adapter_slots` is for `kind: vllm`, which loads adapters at run time; with `kind: {self.kind}` "
+                "leave it out"
+            )
+        if "adapter_wait" in self.model_fields_set and self.adapter_slots is None:
+            raise ValueError(
+                "no request waits where every adapter is loaded; add `adapter_slots: …` (per replica)"
             )
         return self
 

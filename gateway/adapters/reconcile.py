@@ -1,274 +1,442 @@
-"""Makes every replica hold the adapters that it should: after a load, and after an engine came back without them."""
+"""Makes every replica hold what it should: after a change, after an engine came back without it, after one joined."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
-from gateway.adapters.desired import Desired, DesiredAdapters
-from gateway.adapters.engine import Engines
+from gateway.adapters.desired import (
+    FILE,
+    Action,
+    Author,
+    Desired,
+    DesiredAdapters,
+    Revision,
+    State,
+)
 from gateway.adapters.fit import fit_of
+from gateway.adapters.fleet import Fleet, residents
+from gateway.adapters.lease import Lease
+from gateway.adapters.peers import Peers
 from gateway.adapters.source import Source, read
+from gateway.adapters.tally import Tally
+from gateway.adapters.traffic import Traffic, too_cold
 from gateway.routing.backend import Backend
 from gateway.routing.replica import Replica
-from gateway.routing.table import LiveAdapter, Registry
+from gateway.routing.table import LiveAdapter, Registry, Target
 from praxis.config import Config
-from praxis.errors import InvalidRequest, NotFound, Overloaded, PraxisError
+from praxis.errors import InvalidRequest, Overloaded, PraxisError, UpstreamError
 
 logger = logging.getLogger("praxis.gateway.adapters")
 
-RETRY_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
+"""How long an operator's change waits for another one to end."""
 
-STRANGER_SECONDS = 300.0
-"""How long a revision that this gateway never wanted is left in an engine: another gateway may be loading it."""
+IMPORT_SECONDS = 5.0
+"""How long a reload waits for what models.yaml says of adapters to be taken over."""
 
-DROPPED_SECONDS = 60.0
-"""How long one that this gateway wanted and wants no more is unloaded wherever it is seen."""
+AGREE_SECONDS = 2.0
+"""How long a change waits for all gateways to go by it; one that takes longer is busy, hanging or dead."""
 
-_REVISION = re.compile(r".+@[0-9a-f]{12}")
-_NAME = re.compile(r"[^\s@,/\\]{1,128}")
+COUNT_SECONDS = 2.0
+LOOK_SECONDS = 0.1
 
 
 class Adapters:
-    """The adapters of this gateway: wanted by the state database and models.yaml, held by the engines.
+    """The adapters of this gateway: wanted by the state database, routed by the table, held by the engines.
 
-    One change at a time: loads stagger by themselves, because an engine pauses its other requests for each.
+    Many gateways run this at once; whichever has the `lease` changes engines, after it has looked afresh.
     """
 
     def __init__(
-        self, registry: Registry, desired: DesiredAdapters, engines: Engines, config: Callable[[], Config]
+        self,
+        registry: Registry,
+        desired: DesiredAdapters,
+        config: Callable[[], Config],
+        *,
+        fleet: Fleet,
+        traffic: Traffic,
+        lease: Lease,
+        peers: Peers,
+        tally: Tally,
+        round_of_probes: Callable[[], Awaitable[None]],
     ) -> None:
-        self._registry = registry
-        self._desired = desired
-        self._engines = engines
-        self._config = config
-        self._wanted: dict[str, Desired] = {}
-        self._read: list[Desired] = []
-        self._dropped: dict[str, float] = {}
-        self._strangers: dict[tuple[str, str], float] = {}
-        self._changing = asyncio.Lock()
+        self.registry = registry
+        self.desired = desired
+        self.config = config
+        self.fleet = fleet
+        self.traffic = traffic
+        self.tally = tally
+        self.state = State()
+        self._lease = lease
+        self._peers = peers
+        self._round = round_of_probes
+        self._seen = ""
+        self._counted = 0.0
+        self._import_due = True
         self._refreshing = asyncio.Lock()
-        self._failed: dict[tuple[str, str], float] = {}
+        self._reconciling: set[str] = set()
+        self._warming: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    # What should be
+
     async def refresh(self) -> None:
-        """Read what should be live and rebuild the table of names."""
+        """Read what should be live, rebuild the table of names, and take over what models.yaml says."""
         # One after the other, so that what was read earlier never replaces what was read later.
         async with self._refreshing:
-            await self._apply(await asyncio.to_thread(self._desired.all))
+            self._apply(await asyncio.to_thread(self.desired.read))
+        # It goes on in the background where another gateway is at it, or an engine takes its time.
+        await asyncio.wait({self._spawn(self._import())}, timeout=IMPORT_SECONDS)
 
-    async def poll(self) -> bool:
-        """Refresh if another gateway has changed what should be live; whether one has."""
+    async def follow(self) -> None:
+        """What is to be done twice a second: see what other gateways have changed, and tell them how things are here."""
+        await self.poll()
+        if self._import_due:
+            self._spawn(self._import())
+        await self._peers.tell(self._seen, self.traffic.busy, self.traffic.used)
+        if time.monotonic() - self._counted >= COUNT_SECONDS:
+            self._counted = time.monotonic()
+            await self._count()
+
+    async def poll(self) -> None:
+        """Go by what the state database says now."""
         async with self._refreshing:
-            rows = await asyncio.to_thread(self._desired.all)
-            if rows == self._read:
-                return False
-            await self._apply(rows)
-            return True
+            state = await asyncio.to_thread(self.desired.read)
+            if state != self.state:
+                # See who holds what before any request is sent there.
+                await self._round()
+                self._apply(state)
 
-    async def _apply(self, rows: list[Desired]) -> None:
-        config = self._config()
-        self._read = rows
-        wanted = {each.name: each for each in rows}
-        for name, section in config.adapters.items():
-            path = config.resolve(section.source)
+    async def aclose(self) -> None:
+        """Write what was counted, and tell the others that nobody needs to wait for this gateway."""
+        for task in self._tasks:
+            task.cancel()
+        try:
+            async with asyncio.timeout(5):
+                await self._count()
+                await asyncio.to_thread(self._peers.leave)
+        except (TimeoutError, sa.exc.SQLAlchemyError) as error:
+            logger.warning("adapters' counts not written", extra={"reason": type(error).__name__})
+
+    def _apply(self, state: State) -> None:
+        config = self.config()
+        for gone in {each.upstream for each in self.state.revisions} - {
+            each.upstream for each in state.revisions if each.held
+        }:
+            self.traffic.forget(gone)
+        self.state = state
+        self._seen = blake2b(repr(state).encode(), digest_size=16).hexdigest()
+        adapters = {each.name: each for each in state.adapters}
+        revisions: dict[str, dict[str, str]] = {}
+        for each in state.revisions:
+            if each.held:
+                revisions.setdefault(each.name, {})[each.revision] = each.base
+        live = []
+        for name, bases in revisions.items():
+            row = adapters.get(name)
+            if row is None:
+                live.append(LiveAdapter(name, bases, None))
+            elif row.filed is None or name in config.adapters:
+                live.append(LiveAdapter(name, bases, row.revision, row.canary, row.share, row.split_by))
+        self.registry.apply(config, live)
+
+    async def _count(self) -> None:
+        counted = self.traffic.counted()
+        if counted:
             try:
-                # Where the file says is the operator's own word, so it needs no root.
-                source = await self._checked(config, section.base, path, None)
-            except InvalidRequest as error:
+                await asyncio.to_thread(self.tally.add, counted)
+            except sa.exc.SQLAlchemyError:
+                self.traffic.uncounted(counted)
+                raise
+
+    # What models.yaml says
+
+    async def _import(self) -> None:
+        """Bring into the state database what models.yaml names, and take out what it names no more."""
+        self._import_due = False
+        config = self.config()
+        if not config.adapters and not any(each.filed for each in self.state.adapters):
+            return
+        try:
+            async with self.change():
+                for row in self.state.adapters:
+                    if row.filed and row.name not in config.adapters:
+                        gone = self.revision(row.name, row.revision)
+                        await self.write("unload", gone, Author(FILE, origin=FILE), row, None, keep=())
+                for name in config.adapters:
+                    await self._import_one(config, name)
+        except (Overloaded, sa.exc.SQLAlchemyError):
+            self._import_due = True
+
+    async def _import_one(self, config: Config, name: str) -> None:
+        section = config.adapters[name]
+        path = config.resolve(section.source)
+        try:
+            # Where the file says is the operator's own word, so it needs no root.
+            checked = await self.checked(config, section.base, path, None)
+        except InvalidRequest as error:
+            logger.error("adapter refused", extra={"adapter": name, "reason": error.message})
+            return
+        revision = Revision(
+            name, checked.revision, section.base, str(checked.path), FILE, time.time(), origin=FILE
+        )
+        row = next((each for each in self.state.adapters if each.name == name), None)
+        if row is not None:
+            known = self._known(name, checked.revision)
+            same = known is not None and (known.base, known.source) == (revision.base, revision.source)
+            if row.filed == checked.revision and same:
+                return
+            try:
+                await self.hold(revision)
+            except Overloaded:
+                pass  # nobody is up: then nobody answers with what was there either
+            except PraxisError as error:
                 logger.error("adapter refused", extra={"adapter": name, "reason": error.message})
-                continue
-            wanted[name] = Desired(
-                name, section.base, str(source.path), source.revision, "models.yaml", time.time()
-            )
-        now = asyncio.get_running_loop().time()
-        names = {each.upstream for each in wanted.values()}
-        gone = {each.upstream: now for each in self._wanted.values()} | self._dropped
-        self._dropped = {
-            name: at for name, at in gone.items() if name not in names and at > now - DROPPED_SECONDS
-        }
-        self._wanted = wanted
-        live = [LiveAdapter(each.name, each.base, each.upstream) for each in wanted.values()]
-        self._registry.apply(config, live)
+                return
+        after = replace((row or fresh(revision)).answering(revision), filed=checked.revision)
+        await self.write("load", revision, Author(FILE, origin=FILE), row, after, keep=[checked.revision])
 
-    def list(self) -> Sequence[dict[str, object]]:
-        """Each adapter with where it is loaded, for the operator."""
-        return [self._describe(each) for each in self._wanted.values()]
+    # What changes are made of
 
-    async def load(self, name: str, base: str, source: str, who: str) -> dict[str, object]:
-        """Make `name` answer with the adapter in the folder `source` on every replica that serves `base`.
-
-        Loading other content under a live name replaces it; the same content again changes nothing. Raises
-        InvalidRequest when the adapter cannot be served, and then leaves no replica changed.
-        """
-        config = self._config()
-        backend = self._backend(config, name, base)
-        path = config.resolve(Path(source))
-        checked = await self._checked(config, base, path, config.adapter_roots())
-        wanted = Desired(name, base, str(checked.path), checked.revision, who, time.time())
-        async with self._changing:
-            old = self._wanted.get(name)
-            await self._load_everywhere(backend, wanted)
-            await asyncio.to_thread(self._desired.put, wanted)
-            await self.refresh()
-            if old is not None and old.upstream != wanted.upstream:
-                await self._unload_everywhere(old)
-        logger.info("adapter loaded", extra={"adapter": name, "revision": wanted.revision, "by": who})
-        choice = {"chosen": checked.chosen, "why": checked.why, "unchecked": checked.unchecked}
-        return self._describe(wanted) | choice
-
-    async def unload(self, name: str, who: str) -> None:
-        """Take `name` out of every replica. Raises NotFound; InvalidRequest for one that models.yaml names."""
-        if name in self._config().adapters:
-            raise InvalidRequest(
-                f"`{name}` stands in models.yaml; remove it from `adapters` there.", param="name"
-            )
-        old = self._wanted.get(name)
-        if old is None:
-            raise NotFound(
-                f"No adapter `{name}` is loaded; `praxis adapters list` shows those that are.", param="name"
-            )
-        async with self._changing:
-            await asyncio.to_thread(self._desired.remove, name)
-            await self.refresh()
-            await self._unload_everywhere(old)
-        logger.info("adapter unloaded", extra={"adapter": name, "by": who})
-
-    def learned(self, backend: Backend, replica: Replica) -> None:
-        """A probe told what `replica` holds: bring it to what it should hold, in the background."""
-        if backend.dialect.loads_adapters and self._differences(backend, replica):
-            task = asyncio.get_running_loop().create_task(self._reconcile(backend, replica))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _checked(self, config: Config, base: str, path: Path, roots: Sequence[Path] | None) -> Source:
+    async def checked(self, config: Config, base: str, path: Path, roots: Sequence[Path] | None) -> Source:
         """The adapter at `path`, checked against `base`; in a thread, for it reads every weight."""
         return await asyncio.to_thread(lambda: read(path, roots, fit_of(config, base)))
 
-    def _backend(self, config: Config, name: str, base: str) -> Backend:
-        if not _NAME.fullmatch(name):
-            raise InvalidRequest(
-                "`name` must be 1 to 128 characters without spaces, `@`, `,` or slashes.", param="name"
-            )
-        if base not in config.models:
-            listing = ", ".join(f"`{each}`" for each in config.models)
-            raise InvalidRequest(
-                f"`base` is `{base}`, which is no model of models.yaml; use one of {listing}.", param="base"
-            )
-        taken = self._registry.table.routes.get(name)
-        if taken is not None and taken.kind != "adapter":
-            raise InvalidRequest(
-                f"`{name}` is already the name of another {taken.kind}; choose another.", param="name"
-            )
-        if name in config.adapters:
-            raise InvalidRequest(f"`{name}` stands in models.yaml; change its `source` there.", param="name")
-        backend = self._registry.table.backends[config.models[base].backend]
-        if not backend.dialect.loads_adapters:
-            raise InvalidRequest(
-                f"`{base}` runs on {backend.dialect.kind}, which loads no adapters at run time; merge the adapter "
-                "and serve the result as a model of its own.",
-                param="base",
-            )
-        return backend
+    @asynccontextmanager
+    async def change(self) -> AsyncIterator[None]:
+        """Within the block this gateway alone changes adapters, and goes by the present state."""
+        async with self._lease.held(PATIENCE_SECONDS):
+            await self.poll()
+            yield
 
-    async def _load_everywhere(self, backend: Backend, wanted: Desired) -> None:
-        loaded: list[Replica] = []
+    async def hold(self, revision: Revision) -> None:
+        """Have `revision` in the engines before a name turns to it: everywhere, or with slots at one replica.
+
+        Raises PraxisError, and then nothing is changed.
+        """
+        backend = self.backend(revision.base)
+        slots = self.slots(revision.base)
+        if slots is None:
+            await self.fleet.spread(backend, revision)
+        else:
+            await self.fleet.must_be_unchanged(revision)
+            wait = self.config().backends[backend.name].adapter_wait
+            until = asyncio.get_running_loop().time() + wait
+            while not await self._settle_in(backend, revision, slots):
+                if asyncio.get_running_loop().time() >= until:
+                    raise Overloaded(
+                        f"Every adapter slot of backend `{backend.name}` was in use for {wait:g} s; try again shortly.",
+                        retry_after=5,
+                    )
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def write(
+        self,
+        action: Action,
+        revision: Revision,
+        author: Author,
+        before: Desired | None,
+        after: Desired | None,
+        *,
+        keep: Sequence[str] | None = None,
+    ) -> None:
+        """Write a change down and go by it."""
+
+        def written() -> None:
+            self.desired.change(action, revision, author, before=before, after=after, keep=keep)
+
+        await asyncio.to_thread(written)
+        async with self._refreshing:
+            self._apply(await asyncio.to_thread(self.desired.read))
+        logger.info(
+            f"adapter {action}",
+            extra={"adapter": revision.name, "revision": revision.revision, "by": author.who},
+        )
+
+    async def settle(self, name: str, patience: float) -> bool:
+        """Wait until every gateway goes by the present state, and engines have forgotten the revisions of `name` that nobody
+        wants, each as soon as its requests are over; whether all were forgotten within `patience` seconds. What is left is
+        forgotten later."""
+        until = asyncio.get_running_loop().time() + AGREE_SECONDS
+        # The others tell by the database: there is no event to wait for.
+        while asyncio.get_running_loop().time() < until and not await self.fleet.agreed(self._seen):  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_SECONDS)
+        until = asyncio.get_running_loop().time() + patience
+        while True:
+            leaving = [
+                (backend, replica)
+                for backend in self.registry.table.backends.values()
+                if backend.dialect.loads_adapters
+                for replica in backend.replicas
+                if replica.reachable
+                and any(each.rpartition("@")[0] == name for each in self.fleet.stale(replica, self.state))
+            ]
+            if not leaving:
+                return True
+            for backend, replica in leaving:
+                stale = self.fleet.stale(replica, self.state)
+                if await self.fleet.idle(stale, self._seen):
+                    await self._reconcile(backend, replica)
+            if asyncio.get_running_loop().time() >= until:
+                return False
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def backend(self, base: str) -> Backend:
+        """The backend of the model `base`. Raises InvalidRequest when models.yaml does not name it any more."""
+        model = self.config().models.get(base)
+        if model is None:
+            raise InvalidRequest(
+                f"`{base}`, which this revision extends, is no model of models.yaml any more.", param="base"
+            )
+        return self.registry.table.backends[model.backend]
+
+    def slots(self, base: str) -> int | None:
+        config = self.config()
+        return config.backends[config.models[base].backend].adapter_slots
+
+    def revision(self, name: str, revision: str) -> Revision:
+        """A revision that is known. Raises KeyError."""
+        found = self._known(name, revision)
+        if found is None:
+            raise KeyError(revision)
+        return found
+
+    def _known(self, name: str, revision: str) -> Revision | None:
+        return next(
+            (each for each in self.state.revisions if (each.name, each.revision) == (name, revision)), None
+        )
+
+    # What engines hold
+
+    def learned(self, backend: Backend, replica: Replica) -> None:
+        """A probe told what `replica` holds: bring it to what it should hold, in the background."""
+        if backend.dialect.loads_adapters and replica.url not in self._reconciling:
+            missing, stale = self._differences(backend, replica)
+            if missing or stale:
+                self._spawn(self._background(backend, replica))
+
+    async def _background(self, backend: Backend, replica: Replica) -> None:
+        if replica.url in self._reconciling:
+            return
+        self._reconciling.add(replica.url)
         try:
-            for replica in backend.replicas:
-                if replica.reachable and wanted.upstream not in replica.models:
-                    await self._engines.load(backend, replica, wanted.upstream, wanted.source)
-                    loaded.append(replica)
-        except PraxisError:
-            for replica in loaded:
-                await self._forget(backend, replica, wanted.upstream)
-            raise
-        if not any(wanted.upstream in replica.models for replica in backend.replicas):
-            raise Overloaded(
-                f"No replica of backend `{backend.name}` is up; start it, then load again.", retry_after=5
-            )
-
-    async def _unload_everywhere(self, old: Desired) -> None:
-        section = self._config().models.get(old.base)
-        backend = self._registry.table.backends.get(section.backend) if section else None
-        for replica in backend.replicas if backend else ():
-            if old.upstream in replica.models:
-                await self._forget(backend, replica, old.upstream)
-
-    async def _forget(self, backend: Backend | None, replica: Replica, upstream: str) -> None:
-        """Unload as far as the replica lets us; reconciling tries again when it is back."""
-        assert backend is not None
-        try:
-            await self._engines.unload(backend, replica, upstream)
-        except PraxisError as error:
-            logger.warning("unload failed", extra={"adapter": upstream, "reason": error.message})
-
-    def _differences(
-        self, backend: Backend, replica: Replica
-    ) -> tuple[Sequence[Desired], Sequence[str]] | None:
-        """What `replica` lacks, and revisions that nobody wants any more."""
-        wanted = [each for each in self._wanted.values() if self._on(backend, each)]
-        present = asyncio.get_running_loop().time()
-        missing = [
-            each
-            for each in wanted
-            if each.upstream not in replica.models
-            and self._failed.get((replica.url, each.upstream), 0) <= present
-        ]
-        names = {each.upstream for each in wanted}
-        unwanted = [name for name in replica.models if _REVISION.fullmatch(name) and name not in names]
-        stale = [name for name in unwanted if self._stale(replica, name, present)]
-        return (missing, stale) if missing or stale else None
-
-    def _stale(self, replica: Replica, name: str, now: float) -> bool:
-        """Whether an unwanted revision is nobody's: it was ours, or it has been there unclaimed for long."""
-        since = self._strangers.setdefault((replica.url, name), now)
-        stale = name in self._dropped or since <= now - STRANGER_SECONDS
-        if stale:
-            del self._strangers[replica.url, name]
-        return stale
-
-    def _on(self, backend: Backend, wanted: Desired) -> bool:
-        model = self._config().models.get(wanted.base)
-        return model is not None and model.backend == backend.name
+            await self._reconcile(backend, replica)
+        except (Overloaded, sa.exc.SQLAlchemyError):
+            pass  # another gateway is at it, or the database is away: the next probe tells
+        finally:
+            self._reconciling.discard(replica.url)
 
     async def _reconcile(self, backend: Backend, replica: Replica) -> None:
-        async with self._changing:
-            try:
-                # What is missing here may have been unloaded by another gateway a moment ago.
-                await self.poll()
-            except sa.exc.SQLAlchemyError:
-                return
-            missing, stale = self._differences(backend, replica) or ((), ())
-            for wanted in missing:
+        """Load what `replica` lacks, and unload what nobody wants there nor uses."""
+        async with self._lease.held(PATIENCE_SECONDS):
+            await self.poll()
+            # Another gateway may have done it a moment ago.
+            await self.fleet.look(backend)
+            missing, stale = self._differences(backend, replica)
+            if stale:
+                for name in await self.fleet.idle(stale, self._seen):
+                    await self.fleet.forget(backend, replica, name)
+            for revision in missing:
                 try:
-                    await self._engines.load(backend, replica, wanted.upstream, wanted.source)
-                except PraxisError as error:
-                    again = asyncio.get_running_loop().time() + RETRY_SECONDS
-                    self._failed[replica.url, wanted.upstream] = again
-                    logger.error(
-                        "adapter not loaded", extra={"adapter": wanted.upstream, "reason": error.message}
-                    )
-            for name in stale:
-                await self._forget(backend, replica, name)
+                    await self.fleet.give(backend, replica, revision)
+                except PraxisError:
+                    continue  # logged, and tried again later
 
-    def _describe(self, wanted: Desired) -> dict[str, object]:
-        section = self._config().models.get(wanted.base)
-        backend = self._registry.table.backends.get(section.backend) if section else None
-        return {
-            "name": wanted.name,
-            "base": wanted.base,
-            "revision": wanted.revision,
-            "source": wanted.source,
-            "created_by": wanted.created_by,
-            "created_at": wanted.created_at,
-            "replicas": [
-                {"url": replica.url, "loaded": wanted.upstream in replica.models}
-                for replica in (backend.replicas if backend else ())
-            ],
-        }
+    def _differences(self, backend: Backend, replica: Replica) -> tuple[Sequence[Revision], Sequence[str]]:
+        """What `replica` lacks, and the revisions in it that nobody wants any more."""
+        config = self.config()
+        section = config.backends.get(backend.name)
+        wanted = [
+            each
+            for each in self.state.revisions
+            if each.held and each.base in config.models and config.models[each.base].backend == backend.name
+        ]
+        if section is None or not replica.reachable:
+            return (), ()
+        missing = self.fleet.missing(backend, replica, wanted, section.adapter_slots)
+        return missing, self.fleet.stale(replica, self.state)
+
+    # Requests for what no replica holds yet
+
+    async def warm(self, target: Target, since: float) -> None:
+        """Wait until some replica holds the revision of `target`, as one of many perhaps. `since` is when the request came,
+        on the monotonic clock. Raises Overloaded when it takes too long, UpstreamError when engines refuse it."""
+        wait = self.config().backends[target.backend.name].adapter_wait
+        task = self._warming.get(target.upstream)
+        if task is None:
+            task = self._spawn(self._bring(target.upstream))
+            self._warming[target.upstream] = task
+            task.add_done_callback(partial(self._warmed, target.upstream))
+        try:
+            async with asyncio.timeout(max(0.0, since + wait - time.monotonic())):
+                # It goes on for the others, and for who comes next, when this one has waited for long enough.
+                await asyncio.shield(task)
+        except TimeoutError:
+            raise too_cold(target, wait) from None
+
+    def _warmed(self, upstream: str, task: asyncio.Task[None]) -> None:
+        del self._warming[upstream]
+        if not task.cancelled():
+            task.exception()  # whoever still waits raises it; nobody may
+
+    async def _bring(self, upstream: str) -> None:
+        """Load the revision into one replica as soon as there is a slot for it."""
+        name, _, short = upstream.rpartition("@")
+        revision = self._known(name, short)
+        if revision is None or not revision.held:
+            return  # it has just been unloaded: the table says so to whoever waited
+        backend, slots = self.backend(revision.base), self.slots(revision.base)
+        until = asyncio.get_running_loop().time() + self.config().backends[backend.name].adapter_wait
+        try:
+            while asyncio.get_running_loop().time() < until:
+                async with self._lease.held(PATIENCE_SECONDS):
+                    if slots is None or await self._settle_in(backend, revision, slots):
+                        return
+                await asyncio.sleep(LOOK_SECONDS)
+        except Overloaded:
+            raise
+        except PraxisError as error:
+            raise UpstreamError(f"The adapter `{upstream}` could not be loaded: {error.message}") from None
+
+    async def _settle_in(self, backend: Backend, revision: Revision, slots: int) -> bool:
+        """Whether a replica holds `revision` by now; another may have had to leave."""
+        await self.fleet.look(backend)
+        if any(each.reachable and revision.upstream in residents(each) for each in backend.replicas):
+            return True
+        place = await self.fleet.place(backend, slots)
+        if place is None:
+            return False
+        replica, leaving = place
+        if leaving is not None:
+            await self.fleet.forget(backend, replica, leaving)
+        await self.fleet.give(backend, replica, revision)
+        return True
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def fresh(revision: Revision) -> Desired:
+    """The adapter of which `revision` is the first."""
+    return Desired(
+        revision.name,
+        revision.base,
+        revision.source,
+        revision.revision,
+        revision.created_by,
+        revision.created_at,
+    )

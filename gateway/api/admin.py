@@ -1,4 +1,4 @@
-"""`/admin/v1`: adapters, backends and reload; keys are in keys.py. Admin keys only."""
+"""`/admin/v1`: backends and reload; adapters and keys are in modules of their own. Admin keys only."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from math import inf
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
 
-from gateway.adapters.reconcile import Adapters
 from gateway.agreement import Agreement
 from gateway.api.identity import Operator
 from gateway.documents import Documents
@@ -20,42 +18,15 @@ from praxis.configuration import Configuration
 from praxis.errors import ConfigError, InvalidRequest
 
 
-class LoadAdapter(BaseModel):
-    """`source` is a PEFT folder that gateway and engines both see, below one of `server.adapter_roots`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
-    base: str
-    source: str
-
-
 def routes(
     configuration: Configuration,
     agreement: Agreement,
     registry: Registry,
-    adapters: Adapters,
     readiness: Readiness,
     documents: Documents,
 ) -> APIRouter:
     """The router."""
     router = APIRouter(prefix="/admin/v1", tags=["admin"])
-
-    @router.get("/adapters")
-    async def list_adapters(_: Operator) -> dict[str, Any]:
-        """Every adapter, with where it is loaded."""
-        return {"object": "list", "data": adapters.list()}
-
-    @router.post("/adapters")
-    async def load_adapter(body: LoadAdapter, operator: Operator) -> dict[str, object]:
-        """Load an adapter into every replica of its base's backend, or replace the one of that name."""
-        return await adapters.load(body.name, body.base, body.source, operator.name)
-
-    @router.delete("/adapters/{name}")
-    async def unload_adapter(name: str, operator: Operator) -> dict[str, object]:
-        """Take an adapter out of every replica."""
-        await adapters.unload(name, operator.name)
-        return {"name": name, "unloaded": True}
 
     @router.get("/backends")
     async def list_backends(_: Operator) -> dict[str, Any]:

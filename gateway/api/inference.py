@@ -6,10 +6,11 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gateway.access import Access
+from gateway.adapters.traffic import Cold, Traffic
 from gateway.documents import Documents
 from gateway.limits import Limits
 from gateway.proxy.asgi import AsgiSink, ClientGone, Receive, Scope, Send, read_body
@@ -52,6 +53,8 @@ class Inference:
     observer: Observer
     ids: RequestIds
     limits: Limits
+    traffic: Traffic
+    warm: Callable[[Target, float], Awaitable[None]]
     tracing: Tracing | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,6 +88,8 @@ class Inference:
             if principal.quota is not None:
                 record.ticket = self.limits.admit(principal, cost(plan.call))
             return self.start(record, plan, sink)
+        except Cold:
+            return Admission(self, record, head, body, sink)
         except PraxisError as error:
             self.refuse(error, record, sink)
         except Exception:
@@ -98,8 +103,21 @@ class Inference:
         record.principal = principal
         call = parse(body)
         plan = self._plan(record, call, principal)
-        record.model, record.stream = call.model, call.stream
+        record.model, record.stream = record.model or call.model, call.stream
         return plan
+
+    async def planned(self, record: Record, principal: Principal, body: bytes) -> Plan:
+        """`plan`, as soon as the adapter that it needs is loaded. Raises PraxisError."""
+        while True:
+            try:
+                return self.plan(record, principal, body)
+            except Cold as cold:
+                record.queued = time.monotonic()
+                record.backend = cold.target.backend.name
+                try:
+                    await self.warm(cold.target, record.began)
+                finally:
+                    record.waited += time.monotonic() - record.queued
 
     def start(self, record: Record, plan: Plan, sink: Sink) -> Exchange:
         """Begin to carry out what was admitted."""
@@ -128,12 +146,15 @@ class Inference:
                 raise InvalidRequest(
                     f"`{call.model}` would answer by asking itself; use a base model.", param="model"
                 )
+            record.model = route.name
             if route.kind != "embedding":
                 record.made_with = route.base or route.name
             target = self.documents.target(call.model, route.base or route.name)
             return Plan(path, call, (target,), self.documents.headers(principal, call.model))
         targets = route.targets
         targets[0].backend.dialect.check(path, call)
+        if targets[0].adapter:
+            return Plan(path, call, (self.traffic.admit(route, record),))
         if len(targets) > 1:
             targets = (targets[0], *(each for each in targets[1:] if _takes(each, path, call)))
         return Plan(path, call, targets)
@@ -164,8 +185,8 @@ def _takes(fallback: Target, path: str, call: Call) -> bool:
 
 
 class Admission:
-    """A request that has to wait before it can begin: its key is not in memory yet, and may have been made just now, or
-    its limits are counted in Redis."""
+    """A request that has to wait before it can begin: its key is not in memory yet, and may have been made just now, its
+    limits are counted in Redis, or its adapter is to be loaded first."""
 
     def __init__(self, inference: Inference, record: Record, head: Head, body: bytes, sink: Sink) -> None:
         self._inference = inference
@@ -196,7 +217,7 @@ class Admission:
         inference, record = self._inference, self._record
         try:
             principal = await inference.access.principal(head.headers)
-            plan = inference.plan(record, principal, body)
+            plan = await inference.planned(record, principal, body)
             record.ticket = await inference.limits.admitted(principal, cost(plan.call))
             self._exchange = inference.start(record, plan, self._sink)
         except PraxisError as error:

@@ -18,14 +18,14 @@ def routes(table: Callable[[], Table], started: int) -> APIRouter:
     """The router; `started` (Unix seconds) is what every card gives as `created`."""
     router = APIRouter(prefix="/v1/models", tags=["models"])
 
-    def card(route: Route) -> dict[str, Any]:
+    def card(route: Route, name: str = "") -> dict[str, Any]:
         """A model's card. `parent` is an adapter's base; no path of a file system is ever in it."""
         return {
-            "id": route.name,
+            "id": name or route.name,
             "object": "model",
             "created": started,
             "owned_by": _OWNERS.get(route.kind, "praxis"),
-            "parent": route.base if route.kind == "adapter" else None,
+            "parent": route.base if route.kind in ("adapter", "revision") else None,
             "kind": route.kind,
             "base": route.base,
             "max_model_len": _context(table(), route),
@@ -39,10 +39,11 @@ def routes(table: Callable[[], Table], started: int) -> APIRouter:
     @router.get("/{name:path}")
     async def retrieve_model(name: str, asker: Asker) -> dict[str, Any]:
         """One model by its name, which may hold slashes."""
-        visible = {each.name: each for each in table().visible(asker)}
-        if name not in visible:
-            raise ModelNotFound(name, visible)
-        return card(visible[name])
+        now = table()
+        route = now.routes.get(name)
+        if route is None or not now.permits(route, asker):
+            raise ModelNotFound(name, (each.name for each in now.visible(asker)))
+        return card(route, name)
 
     return router
 

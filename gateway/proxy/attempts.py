@@ -43,7 +43,7 @@ class Attempts:
                 return replica or backend.queue
             self._choices = self._choices[1:]
         if self.error is None:
-            self.error = _unavailable(self._targets[0])
+            self.error = unavailable(self._targets[0])
         return None
 
     def look(self) -> Replica | None:
@@ -51,7 +51,7 @@ class Attempts:
         target = self.target
         replica = self._pick(target)
         if replica is None and not target.backend.full(self.tried, target.serves):
-            raise _unavailable(target)
+            raise unavailable(target)
         return replica
 
     def begin(self, replica: Replica) -> None:
@@ -99,7 +99,8 @@ def _sooner(first: PraxisError, second: PraxisError) -> bool:
     return first.retry_after < second.retry_after
 
 
-def _unavailable(target: Target) -> PraxisError:
+def unavailable(target: Target) -> PraxisError:
+    """The error of a request that finds no replica to go to."""
     backend = target.backend
     if target.adapter and backend.up:
         return Overloaded(

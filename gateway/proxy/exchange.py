@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from gateway.backends.dialect import seconds
-from gateway.proxy.attempts import Attempts
+from gateway.proxy.attempts import Attempts, unavailable
 from gateway.proxy.call import Call
 from gateway.proxy.connection import Connection
 from gateway.proxy.estimate import prompt_tokens
@@ -399,6 +399,10 @@ class Exchange:
         elif status >= 500:
             self._lease.failed()
             self._attempt_failed(error)
+        elif status == 404 and self._target.adapter and isinstance(error, UpstreamError):
+            # The engine began anew, or another gateway made room there: this replica does not hold it any more.
+            self._lease.replica.unloaded(self._target.upstream)
+            self._attempt_failed(unavailable(self._target))
         else:
             self._lease.succeeded()
             self._fail(error)

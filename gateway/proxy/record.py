@@ -34,8 +34,9 @@ class Record:
     uvloop's own clock, though the same, is read once a turn, in milliseconds: too coarse for what a gateway takes.
 
     `model` is the public name asked for once it is known to exist, so that labels made of it stay bounded;
-    `served_by` the name in models.yaml that answered. `outcome` is the reply's status, `broken` for a reply cut
-    after its start, or `cancelled` when the client left. `error` is the house's error type, empty when all went well.
+    `served_by` the name in models.yaml that answered, `revision` the `name@revision` of an adapter that was chosen.
+    `outcome` is the reply's status, `broken` for a reply cut after its start, or `cancelled` when the client left.
+    `error` is the house's error type, empty when all went well.
     `session` is what the client says belongs together, for routing alone. `queued` is when it last began to wait for a
     replica with room, `waited` the seconds of it before `sent`.
     `gaps` counts the times between a stream's reads by `GAPS`, those beyond the last bound too; `gap_seconds` is their
@@ -50,6 +51,7 @@ class Record:
     model = ""
     stream = False
     served_by = ""
+    revision = ""
     backend = ""
     replica = ""
     attempts = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from praxis.config import Config, Timeouts
 from praxis.errors import ModelNotFound, NotPermitted
 from praxis.keys import Principal
 
-Kind = Literal["model", "alias", "adapter", "assistant", "embedding"]
+Kind = Literal["model", "alias", "adapter", "revision", "assistant", "embedding"]
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +33,9 @@ class Target:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     timeouts: Timeouts = field(default_factory=Timeouts)
     adapter: bool = False
+    revision: str = ""
+    lazy: bool = False
+    """Whether its engines have too few slots for all adapters, so that it may be at no replica."""
     editor: Editor | None = None
     """Makes the edit of a reply, where this model's replies need one."""
     lines: bytes = field(init=False)
@@ -42,6 +45,8 @@ class Target:
     def __post_init__(self) -> None:
         # What every reply and every request would have to work out anew.
         self.lines = f"x-praxis-model: {self.model}\r\nx-praxis-backend: {self.backend.name}\r\n".encode()
+        if self.revision:
+            self.lines += f"x-praxis-revision: {self.revision}\r\n".encode()
         self.first_byte = self.timeouts.first_byte
 
     @property
@@ -54,13 +59,27 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """A canary: the `share` (0 to 1) of an adapter's requests that goes to `target` instead, decided `by` session and
+    chance, or by key."""
+
+    target: Target
+    share: float
+    by: Literal["request", "key"]
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """A public name: what kind of thing it is, its base where it has one, and its targets, preferred first."""
+    """A public name: what kind of thing it is, its base where it has one, and its targets, preferred first.
+
+    A `revision` is asked for as `name@revision`, is listed nowhere, and has the name of its adapter.
+    """
 
     name: str
     kind: Kind
     targets: tuple[Target, ...] = ()
     base: str | None = None
+    split: Split | None = None
 
     @property
     def grounded(self) -> bool:
@@ -70,11 +89,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class LiveAdapter:
-    """An adapter that should be live: clients use `name`, engines see `upstream` (the revision)."""
+    """An adapter that should be live. `revisions` are those that clients may ask for, each with its base; `name` alone
+    answers with `current`, or for `share` of the requests with `canary`. Engines see `name@revision`."""
 
     name: str
-    base: str
-    upstream: str
+    revisions: Mapping[str, str]
+    current: str | None
+    canary: str | None = None
+    share: float = 0.0
+    split_by: Literal["request", "key"] = "request"
 
 
 class Table:
@@ -98,7 +121,12 @@ class Table:
         return route
 
     def visible(self, principal: Principal) -> list[Route]:
-        return [route for route in self.routes.values() if self.permits(route, principal)]
+        """The routes to be listed for this key."""
+        return [
+            route
+            for route in self.routes.values()
+            if route.kind != "revision" and self.permits(route, principal)
+        ]
 
     def permits(self, route: Route, principal: Principal) -> bool:
         """An alias is allowed where the model behind it is."""
@@ -191,12 +219,31 @@ def _routes(config: Config, adapters: list[LiveAdapter], backends: Mapping[str, 
         for alias in model.aliases:
             routes[alias] = Route(alias, "alias", routes[name].targets, base=name)
     for adapter in adapters:
-        if adapter.base in config.models and adapter.name not in routes:
-            base = target(adapter.base)
-            live = replace(base, model=adapter.name, upstream=adapter.upstream, adapter=True)
-            routes[adapter.name] = Route(adapter.name, "adapter", (live,), base=adapter.base)
+        if adapter.name not in routes:
+            routes |= _adapter(config, adapter, target)
     for name, assistant in config.assistants.items():
         routes[name] = Route(name, "assistant", base=assistant.model)
     embedding = config.rag.embedding.public_name
     routes.setdefault(embedding, Route(embedding, "embedding"))
+    return routes
+
+
+def _adapter(config: Config, adapter: LiveAdapter, target: Callable[[str], Target]) -> Mapping[str, Route]:
+    """The routes to an adapter: its name, and each of its revisions."""
+    targets: dict[str, Target] = {}
+    routes: dict[str, Route] = {}
+    for revision, base in adapter.revisions.items():
+        if base not in config.models:
+            continue
+        upstream = f"{adapter.name}@{revision}"
+        lazy = config.backends[config.models[base].backend].adapter_slots is not None
+        targets[revision] = replace(
+            target(base), model=adapter.name, upstream=upstream, adapter=True, revision=revision, lazy=lazy
+        )
+        routes[upstream] = Route(adapter.name, "revision", (targets[revision],), base=base)
+    if adapter.current in targets:
+        canary = targets.get(adapter.canary or "")
+        split = Split(canary, adapter.share, adapter.split_by) if canary is not None else None
+        base = adapter.revisions[adapter.current]
+        routes[adapter.name] = Route(adapter.name, "adapter", (targets[adapter.current],), base, split)
     return routes

@@ -71,6 +71,8 @@ class VLLM(Engine):
         "requests that wait in the engine, as its metrics tell"
         self.loaded: dict[str, str] = {}
         "adapters by name, each with its folder"
+        self.load_seconds = 0.0
+        "how long a load stops the whole engine, as it does the real one"
 
     def refusal(self, code: int, message: str) -> object:
         if code == 401:
@@ -156,6 +158,7 @@ class VLLM(Engine):
                 f"max_lora_rank {self.max_lora_rank}.', please check the stack trace above for the root cause"
             )
             raise Refused(500, "InternalServerError", message)
+        time.sleep(self.load_seconds)
         self.loaded[name] = folder
         return as_text(f"Success: LoRA adapter '{name}' added successfully.")
 

@@ -104,7 +104,12 @@ def test_the_version_before_comes_forward_with_every_row(database: Engine) -> No
     assert keys.authenticate("sk-praxis-admin-of-version-1") is not None
     for gone in ("revoked", "expired"):
         assert keys.authenticate(f"sk-praxis-{gone}-of-version-1") is None
-    assert [each.name for each in adapters.all()] == ["law-adapter"]
+    state = adapters.read()
+    assert [(each.name, each.canary) for each in state.adapters] == [("law-adapter", None)]
+    assert [(each.name, each.revision, each.held) for each in state.revisions] == [
+        ("law-adapter", state.adapters[0].revision, True)
+    ]
+    assert [each.action for each in adapters.history("law-adapter")] == ["load"]
     assert keys.rotate("律所", overlap=60)[0] == user.key_id
     assert keys.update("律所", {"rpm": 5}) == user.key_id
 
