@@ -22,6 +22,7 @@ from praxis.errors import NotAuthenticated
 from rag import tables
 from rag.api import chat, embeddings, internal, vector_stores
 from rag.api import files as files_api
+from rag.editions import Editions
 from rag.files import Files
 from rag.generation import Generation
 from rag.index import e5
@@ -57,7 +58,7 @@ def create_app(
     shelf = Shelf(engine, embedder, config.home / "rag" / "index")
     files = Files(engine, config.home / "rag" / "files", shelf)
     ingestion = Ingestion(engine, files, shelf, embedder, limits or Limits())
-    library = Library(engine, embedder, shelf, files, Stores(engine, shelf, ingestion.wake))
+    library = Library(engine, embedder, shelf, files, Stores(engine, shelf, ingestion.wake), Editions(engine))
     generation = Generation(gateway, secret)
 
     def current() -> Config:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from praxis.errors import NotFound
 from rag import tables
 from rag.answer.statutes import references, same_law
+from rag.editions import KEYS, Editions
 from rag.files import Files
 from rag.index import retrievers
 from rag.index.embedding import Embedder, Vectors
@@ -43,6 +44,7 @@ class Library:
     shelf: Shelf
     files: Files
     stores: Stores
+    editions: Editions
     loaded: threading.Event = field(default_factory=threading.Event)  # set once every index is in memory
 
     async def search(
@@ -50,6 +52,7 @@ class Library:
     ) -> list[Hit]:
         """The passages of `store_ids` that answer `query` best, best first; `filters` bounds them by attributes.
 
+        Of several editions of a law only the one in force is searched, unless `filters` asks for editions.
         Raises Conflict when a store was indexed by another embedding model.
         """
         return await asyncio.to_thread(self._search, list(dict.fromkeys(store_ids)), query, limit, filters)
@@ -75,14 +78,16 @@ class Library:
 
     async def article(self, store_ids: Sequence[str], law: str | None, article: str) -> Passage | None:
         """The article of that very number (第四十四条) in `law`, by its full or short name; in whichever law there
-        is, if none is named. Of several editions the latest."""
-        return await asyncio.to_thread(self._article, store_ids, law, article)
+        is, if none is named. Of several editions the one in force."""
+        return await asyncio.to_thread(self._article, store_ids, law, article, None)
 
     def attributes(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
         """Per hit, the attributes of its file in its store and the passage's own facts."""
-        own = self._own_attributes({(each.passage.store_id, each.passage.file_id) for each in hits})
+        keys = [(each.passage.store_id, each.passage.file_id) for each in hits]
+        own, editions = self._own_attributes(set(keys)), self._edition_facts({store for store, _ in keys})
         return [
-            own.get((each.passage.store_id, each.passage.file_id), {}) | facts(each.passage) for each in hits
+            own.get(key, {}) | facts(each.passage) | editions.get(key, {})
+            for key, each in zip(keys, hits, strict=True)
         ]
 
     def describe(self, file_id: str, start: int, end: int) -> dict[str, str] | None:
@@ -107,6 +112,8 @@ class Library:
     def _search(self, store_ids: list[str], query: str, limit: int, filters: Filter | None) -> list[Hit]:
         indexes = {each: self.shelf.index(each) for each in store_ids}
         allowed = self._allowed(store_ids, filters) if filters is not None else None
+        if filters is None or not filters.keys & KEYS:
+            allowed = self._in_force(indexes, allowed)
         restated = statutory(query)
         vectors = self.embedder.queries([query, restated] if restated else [query])
         vector = vectors[0]
@@ -121,11 +128,7 @@ class Library:
         scores = self._relevance(indexes, found, vector)
         passages = self._passages([int(each.node.node_id) for each in found])
         hits = [Hit(passages[each], score) for each, score in scores.items() if each in passages]
-        exact = [
-            each
-            for each in self._named(store_ids, query)
-            if allowed is None or each.id in allowed[each.store_id]
-        ]
+        exact = self._named(store_ids, query, allowed)
         return _ordered([Hit(each, 1.0) for each in exact], hits)[:limit]
 
     def _relevance(
@@ -140,13 +143,24 @@ class Library:
         ranked = [int(each.node.node_id) for each in found]
         return {each: self.embedder.relevance(cosines[each]) for each in ranked if each in cosines}
 
-    def _named(self, store_ids: Sequence[str], query: str) -> list[Passage]:
+    def _in_force(self, indexes: Mapping[str, StoreIndex], allowed: Allowed | None) -> Allowed | None:
+        """`allowed` without the passages of editions that are not in force; None where that is all there is."""
+        others: dict[str, list[int]] = {}
+        for (store_id, file_id), edition in self.editions.of(list(indexes)).items():
+            if not edition.current:
+                others.setdefault(store_id, []).extend(indexes[store_id].vectors.ids_of(file_id))
+        if not any(others.values()):
+            return allowed
+        inside = allowed or {store_id: index.vectors.ids() for store_id, index in indexes.items()}
+        return {store_id: np.setdiff1d(ids, others.get(store_id, [])) for store_id, ids in inside.items()}
+
+    def _named(self, store_ids: Sequence[str], query: str, allowed: Allowed | None) -> list[Passage]:
         """The articles that the query names with their law."""
         if not _NAMES_ARTICLE.search(query):
             return []
         plain = _BEFORE_NUMBER.sub("", _BARE_NUMBER.sub(r"第\1条", query))
         found = [
-            self._article(store_ids, each.law, each.article)
+            self._article(store_ids, each.law, each.article, allowed)
             for each in references(plain, self._laws(store_ids))
             if each.law and each.article
         ]
@@ -162,16 +176,27 @@ class Library:
         with self.engine.connect() as connection:
             return [str(each) for each in connection.execute(query).scalars()]
 
-    def _article(self, store_ids: Sequence[str], law: str | None, article: str) -> Passage | None:
+    def _article(
+        self, store_ids: Sequence[str], law: str | None, article: str, allowed: Allowed | None
+    ) -> Passage | None:
         passages = tables.passages.c
         condition = sa.and_(
             passages.store_id.in_(store_ids), passages.article == article, passages.digest.is_not(None)
         )
-        found = [each for each in self._where(condition) if law is None or same_law(each.law or "", law)]
-        # A continuation of a long article comes after its beginning; an older edition after the newer.
-        return max(
-            sorted(found, key=lambda each: each.start), key=lambda each: each.version or "", default=None
-        )
+        found = [
+            each
+            for each in self._where(condition)
+            if (law is None or same_law(each.law or "", law))
+            and (allowed is None or each.id in allowed[each.store_id])
+        ]
+        editions = self.editions.of(list({each.store_id for each in found})) if len(found) > 1 else {}
+
+        def newness(passage: Passage) -> tuple[bool, str]:
+            edition = editions.get((passage.store_id, passage.file_id))
+            return edition is None or edition.current, passage.version or ""
+
+        # A continuation of a long article comes after its beginning; another edition after the one in force.
+        return max(sorted(found, key=lambda each: each.start), key=newness, default=None)
 
     def _passages(self, ids: Sequence[int]) -> dict[int, Passage]:
         return {each.id: each for each in self._where(tables.passages.c.id.in_(ids))}
@@ -195,11 +220,16 @@ class Library:
         with self.engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
         own = self._own_attributes({(row["store_id"], row["file_id"]) for row in rows})
+        editions = self._edition_facts(store_ids)
         for row in rows:
+            key = row["store_id"], row["file_id"]
             known = {name: row[name] for name in _FACTS if row[name] is not None}
-            if filters(own.get((row["store_id"], row["file_id"]), {}) | known):
+            if filters(own.get(key, {}) | known | editions.get(key, {})):
                 kept[row["store_id"]].append(row["id"])
         return {store_id: np.asarray(ids, np.int64) for store_id, ids in kept.items()}
+
+    def _edition_facts(self, store_ids: Collection[str]) -> dict[tuple[str, str], dict[str, Any]]:
+        return {key: each.facts() for key, each in self.editions.of(list(store_ids)).items()}
 
     def _own_attributes(self, keys: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
         entries = tables.entries.c

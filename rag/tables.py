@@ -90,6 +90,7 @@ entries = sa.Table(
     Column("attributes", sa.JSON, nullable=False),
     Column("chunk_size", Integer, nullable=False),
     Column("chunk_overlap", Integer, nullable=False),
+    Column("edition", sa.JSON),  # of a law: its name, version, and since when it applies
     Column("progress", sa.JSON),  # how far it is, and in the end what was read
     sa.Index("rag_store_file_file", "file_id"),
 )
@@ -151,5 +152,5 @@ def _present(connection: Connection) -> None:
                 connection.exec_driver_sql(f"ALTER TABLE {name} {kind}")
 
 
-STEPS: Sequence[Step] = (_present, _present, _present, _present)
+STEPS: Sequence[Step] = (_present, _present, _present, _present, _present)
 """One for each time that the tables grew."""

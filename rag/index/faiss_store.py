@@ -15,6 +15,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
     BasePydanticVectorStore,
@@ -93,6 +94,10 @@ class FaissStore(BasePydanticVectorStore):
         return VectorStoreQueryResult(
             ids=[each for each, _ in found], similarities=[score for _, score in found]
         )
+
+    def ids(self) -> npt.NDArray[np.int64]:
+        """The ids of all vectors."""
+        return np.asarray([each for ids in self._documents.values() for each in ids], np.int64)
 
     def ids_of(self, document: str) -> list[int]:
         """The ids of a document's vectors."""

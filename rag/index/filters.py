@@ -1,17 +1,32 @@
 """OpenAI's attribute filters: comparisons joined by `and` and `or`, to any depth that a request holds.
 
 A key that a file lacks matches nothing but `ne` and `nin`. Numbers compare as numbers, booleans only with booleans.
+`as_of` with a date is ours: the editions of laws that were in force on that day, and all that is no law.
 """
 
 from __future__ import annotations
 
+import datetime
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from praxis.errors import InvalidRequest
 
-Filter = Callable[[Mapping[str, Any]], bool]
+Test = Callable[[Mapping[str, Any]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Whether attributes pass, and by which of their keys that is decided."""
+
+    test: Test
+    keys: frozenset[str]
+
+    def __call__(self, attributes: Mapping[str, Any]) -> bool:
+        return self.test(attributes)
+
 
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
@@ -35,14 +50,28 @@ def parse(document: Any, param: str = "filters", depth: int = 0) -> Filter:
             raise InvalidRequest(f"`{param}.filters` must be a list with at least one filter.", param=param)
         inner = [parse(each, f"{param}.filters[{at}]", depth + 1) for at, each in enumerate(parts)]
         join = all if kind == "and" else any
-        return lambda attributes: join(each(attributes) for each in inner)
+        keys = frozenset[str]().union(*(each.keys for each in inner))
+        return Filter(lambda attributes: join(each(attributes) for each in inner), keys)
     key = document.get("key")
     if not isinstance(key, str) or "value" not in document:
         raise InvalidRequest(f"`{param}` needs a `key` (string) and a `value`.", param=param)
-    return _comparison(kind, key, document["value"], param)
+    compare = _as_of if key == "as_of" else _comparison
+    return Filter(compare(kind, key, document["value"], param), frozenset((key,)))
 
 
-def _comparison(kind: Any, key: str, value: Any, param: str) -> Filter:
+def _as_of(kind: Any, key: str, value: Any, param: str) -> Test:
+    try:
+        day = datetime.date.fromisoformat(value).isoformat() if kind == "eq" else None
+    except (TypeError, ValueError):
+        day = None
+    if day is None:
+        raise InvalidRequest(
+            f"`{param}` with the key `{key}` needs the type `eq` and a day such as `2015-06-01`.", param=param
+        )
+    return lambda attributes: attributes.get("effective", "") <= day < attributes.get("until", "9999")
+
+
+def _comparison(kind: Any, key: str, value: Any, param: str) -> Test:
     if kind in ("in", "nin"):
         if not isinstance(value, list) or not all(_is_scalar(each) for each in value):
             raise InvalidRequest(

@@ -36,6 +36,7 @@ _LEVEL = {"编": 0, "分编": 1, "章": 2, "节": 3, None: 4}
 _DATE = re.compile(
     r"([12]\d{3}|[１２]\d{3}|[一二][〇○零一二三四五六七八九]{3})\s*年\s*(\d{1,2}|[一二三四五六七八九十]{1,3})\s*月\s*(\d{1,2}|[一二三四五六七八九十]{1,3})\s*日"
 )
+_APPLIES = re.compile(rf"本[^\n，。；自]{{1,10}}自(?:{_DATE.pattern})起(?:施行|实施|执行|生效)")
 _TITLE_END = re.compile(
     r"(?:法|法典|条例|规定|办法|解释|细则|规则|章程|决定|通则|意见|批复|标准|规范|合同|协议|制度|公约|宪法)(?:[（(][^（）()]{1,20}[）)])?》?$"
 )
@@ -205,6 +206,23 @@ def _book(preamble: str) -> str:
     """The book of a code that comes by itself, such as 合同编."""
     lines = [line.strip() for line in preamble.split("\n") if line.strip()]
     return lines[1] if len(lines) > 1 and re.fullmatch(r"[一-鿿]{1,8}编|总则|附则", lines[1]) else ""
+
+
+def effective(text: str) -> str | None:
+    """Since when the statute `text` applies, as an ISO date: as it says before its first article or in its last ones
+    (本法自2021年1月1日起施行), but never before it got its present wording."""
+    headings = _headings(text)
+    preamble = text[: headings[0].start] if headings else text
+    version = latest_date(preamble)
+    last = [each for each in _APPLIES.finditer(text) if each.start() > len(preamble)]
+    said = latest_date(last[-1][0]) if last else None
+    return max((each for each in (version, said) if each), default=None)
+
+
+def book(text: str) -> str:
+    """The book of a code that `text` is by itself, such as 合同编; else nothing."""
+    headings = _headings(text)
+    return _book(text[: headings[0].start]) if headings else ""
 
 
 def latest_date(preamble: str) -> str | None:
