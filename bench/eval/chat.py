@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.endpoint import Failure, Gateway
+from bench.eval.predictions import objects
 from bench.eval.rows import Example
 
 
@@ -44,12 +45,17 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a target said; `truncated` when it ran into the limit of new tokens."""
+    """What a target said; `truncated` when it ran into the limit of new tokens.
+
+    `citations` and `unverified` are the gateway's own about a grounded answer; None of one that is not.
+    """
 
     text: str
     truncated: bool
     prompt_tokens: int | None
     completion_tokens: int | None
+    citations: list[dict[str, Any]] | None = None
+    unverified: list[dict[str, Any]] | None = None
 
 
 async def ask(gateway: Gateway, model: str, example: Example, sampling: Sampling) -> Answer:
@@ -64,7 +70,7 @@ def _answer(reply: dict[str, Any]) -> Answer:
     try:
         choice = reply["choices"][0]
         message = choice["message"]
-        text = message.get("content") or _called(message.get("tool_calls") or [])
+        text = message.get("content") or message.get("refusal") or _called(message.get("tool_calls") or [])
         usage = reply.get("usage") or {}
         truncated = choice.get("finish_reason") == "length"
         if not isinstance(text, str):
@@ -76,7 +82,14 @@ def _answer(reply: dict[str, Any]) -> Answer:
         raise Failure("empty", f"The answer has no text{hint}.")
     # JSON can carry half a surrogate pair, UTF-8 cannot.
     text = text.encode("utf-8", "replace").decode()
-    return Answer(text, truncated, usage.get("prompt_tokens"), usage.get("completion_tokens"))
+    return Answer(
+        text,
+        truncated,
+        usage.get("prompt_tokens"),
+        usage.get("completion_tokens"),
+        objects(message.get("citations")),
+        objects(message.get("unverified")),
+    )
 
 
 def _called(calls: list[dict[str, Any]]) -> str:

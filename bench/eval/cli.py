@@ -1,9 +1,8 @@
-"""The commands `praxis eval …`. Heavy imports stay inside the commands."""
+"""The commands `praxis eval …`, of which `run` and `list` are here. Heavy imports stay inside the commands."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.eval.judge_cli import eval_judge
+from bench.eval.score_cli import ThinkingOption, eval_compare, eval_score
 from praxis.errors import ConfigError, PraxisError, Problem
 from praxis.tables import Format, render
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 evaluate = typer.Typer(
     help="Quality: ask models a data set, score the answers, compare them.", no_args_is_help=True
 )
-
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
+evaluate.command("score")(eval_score)
+evaluate.command("compare")(eval_compare)
+evaluate.command("judge")(eval_judge)
 
 _LISTED = 20
 """How many wrong rows a message names; more would scroll the first ones away."""
@@ -56,6 +58,7 @@ def eval_run(
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Leave wrong rows out instead of refusing the data set.")
     ] = False,
+    remove_thinking: ThinkingOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Finish the run in --out.")] = False,
 ) -> None:
     """Ask every model every row, keep each answer as it comes, then score them as LLaMA-Factory does.
@@ -74,7 +77,7 @@ def eval_run(
     data = load(dataset, dataset_dir, max_samples=max_samples)
     _check_rows(data, skip_bad_rows)
     sampling = Sampling(temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed)
-    plan = Plan(data, list(dict.fromkeys(model)), sampling, default_system, concurrency)
+    plan = Plan(data, list(dict.fromkeys(model)), sampling, default_system, concurrency, remove_thinking)
     gateway = Gateway(
         url,
         os.environ.get("PRAXIS_API_KEY"),
@@ -90,63 +93,12 @@ def eval_run(
     _must_be_whole(results, folder)
 
 
-@evaluate.command("score")
-def eval_score(
-    predictions: Annotated[Path, typer.Argument(help="JSONL with `predict` and `label` in each line.")],
-    form: FormatOption = Format.json,
-) -> None:
-    """Score a predictions file, LLaMA-Factory's or our own: BLEU-4 and ROUGE-1/2/L under its names."""
-    from bench.eval.predictions import read
-    from bench.eval.scores import score
-    from bench.eval.similarity import Scorer
-
-    rows = read(predictions)
-    if not rows:
-        raise ConfigError(str(predictions), [Problem(None, "", "it has no lines; there is nothing to score")])
-    scores = score(rows, Scorer())
-    if form is Format.json:
-        typer.echo(json.dumps(scores, ensure_ascii=False, indent=4))
-    else:
-        typer.echo(render([scores], form))
-    if scores["errors"]:
-        typer.echo(
-            f"{sum(scores['errors'].values())} of {scores['rows']} rows have no answer and are in no mean.",
-            err=True,
-        )
-
-
-@evaluate.command("compare")
-def eval_compare(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or predictions files.")],
-    form: FormatOption = Format.table,
-) -> None:
-    """Print the targets of one or more runs side by side."""
-    from bench.eval.compare import compare, entries
-    from bench.eval.similarity import Scorer
-
-    comparison = compare(entries(runs), Scorer())
-    if form is Format.json:
-        typer.echo(
-            json.dumps(
-                {"targets": comparison.table, "paired": comparison.paired, "note": comparison.note},
-                ensure_ascii=False,
-                indent=2,
-            )
-        )
-        return
-    typer.echo(render(comparison.table, form))
-    if comparison.note:
-        typer.echo(f"Note: {comparison.note}.", err=True)
-    if comparison.paired:
-        typer.echo("\n" + render(comparison.paired, form))
-
-
 @evaluate.command("list")
 def eval_list(
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Where runs are kept [default: .praxis/runs].")
     ] = None,
-    form: FormatOption = Format.table,
+    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
 ) -> None:
     """List the runs that are kept, oldest first."""
     from bench.eval.run import runs

@@ -20,7 +20,10 @@ from bench.jsonl import rows
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One line. `error` is `{"type", "message"}` where no answer came; `finished` is a Unix time in seconds."""
+    """One line. `error` is `{"type", "message"}` where no answer came; `finished` is a Unix time in seconds.
+
+    `citations` and `unverified` are what the gateway says a grounded answer rests on; None where it is not one.
+    """
 
     id: int
     prompt: str
@@ -32,6 +35,8 @@ class Prediction:
     finished: float | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    citations: list[dict[str, Any]] | None = None
+    unverified: list[dict[str, Any]] | None = None
 
     def line(self) -> bytes:
         return json.dumps(asdict(self), ensure_ascii=False).encode() + b"\n"
@@ -63,7 +68,14 @@ def _prediction(number: int, value: Any) -> Prediction:
         finished=_number(value.get("finished")),
         prompt_tokens=_integer(value.get("prompt_tokens")),
         completion_tokens=_integer(value.get("completion_tokens")),
+        citations=objects(value.get("citations")),
+        unverified=objects(value.get("unverified")),
     )
+
+
+def objects(value: object) -> list[dict[str, Any]] | None:
+    """The objects of a list; None of what is no list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else None
 
 
 def _number(value: object) -> float | None:

@@ -23,7 +23,7 @@ from bench.eval.chat import Answer, Sampling, ask
 from bench.eval.datasets import Dataset
 from bench.eval.predictions import Journal, Prediction, write
 from bench.eval.rows import Example
-from bench.eval.scores import score
+from bench.eval.scores import score, similarities
 from bench.eval.similarity import Scorer
 from praxis.errors import ConfigError, Problem
 
@@ -43,6 +43,7 @@ class Plan:
     sampling: Sampling
     default_system: str | None = None
     concurrency: int = 8
+    remove_thinking: bool = False
 
     def examples(self) -> list[Example]:
         """The rows as they are asked, those without a system prompt given the default one."""
@@ -70,6 +71,7 @@ class Plan:
             "sampling": self.sampling.settings(),
             "default_system": self.default_system,
             "concurrency": self.concurrency,
+            "remove_thinking": self.remove_thinking,
         }
 
 
@@ -146,7 +148,8 @@ class Run:
                 lost = await _ask_target(target, examples, plan, gateway, journal, report)
                 predictions = journal.finish()
             scores: dict[str, Any] = {"target": target, "dataset": plan.dataset.name}
-            scores |= score(predictions, scorer, preparation=preparation)
+            scored = similarities(predictions, scorer, remove_thinking=plan.remove_thinking)
+            scores |= score(scored, preparation=preparation)
             scores |= {"missing": len(examples) - len(predictions), "stopped": lost and lost.message}
             write(self.scores(target), [json.dumps(scores, ensure_ascii=False, indent=4).encode(), b"\n"])
             results.append(scores)
@@ -231,6 +234,8 @@ def _prediction(example: Example, answer: Answer | Failure, seconds: float) -> P
         truncated=answer.truncated,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
+        citations=answer.citations,
+        unverified=answer.unverified,
     )
 
 

@@ -1,4 +1,4 @@
-"""BLEU-4 and ROUGE-1/2/L between a prediction and its label, as LLaMA-Factory computes them.
+"""BLEU-4 and ROUGE-1/2/L between a prediction and its label, as LLaMA-Factory computes them; chrF and exact match beside.
 
 The formulas are those of `scripts/eval_bleu_rouge.py` and `ComputeSimilarity` in LLaMA-Factory, which combine
 jieba, `nltk.sentence_bleu` with `SmoothingFunction().method3` and `rouge_chinese.Rouge`. They are written out
@@ -9,6 +9,9 @@ here because rouge_chinese's longest common subsequence keeps an n·m table of P
 - ROUGE-1 and -2 are over *sets* of jieba n-grams, so repetition costs nothing;
 - a blank line inside a text counts as one empty word;
 - every value is a percentage rounded to four decimals before any mean is taken.
+
+chrF is sacrebleu's (character 1- to 6-grams without spaces, β 2), which knows no smoothing and sees repetition. Exact
+match is 100 where both texts are equal but for spaces at their ends, else 0.
 """
 
 from __future__ import annotations
@@ -18,13 +21,16 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from fractions import Fraction
 
 import jieba
 
-METRICS = ("bleu-4", "rouge-1", "rouge-2", "rouge-l")
-"""The names of the scores, in the order in which tables show them."""
+METRICS = ("bleu-4", "rouge-1", "rouge-2", "rouge-l", "chrf", "exact_match")
+"""The names of the scores, in the order in which tables show them; the first four are LLaMA-Factory's."""
+
+_CHRF_ORDER = 6
+_CHRF_BETA = 2
 
 # Where rouge_chinese breaks a text into lines before it splits the lines at spaces.
 _LINE_ENDS = (
@@ -43,10 +49,12 @@ class Similarity:
     rouge_1: float
     rouge_2: float
     rouge_l: float
+    chrf: float
+    exact_match: float
 
     def values(self) -> dict[str, float]:
         """The scores by the names of `METRICS`."""
-        return dict(zip(METRICS, (self.bleu_4, self.rouge_1, self.rouge_2, self.rouge_l), strict=True))
+        return dict(zip(METRICS, astuple(self), strict=True))
 
 
 class Scorer:
@@ -58,16 +66,13 @@ class Scorer:
 
     def score(self, predict: str, label: str) -> Similarity:
         """The similarity of `predict` to `label`; an empty side gives zeros."""
-        bleu = bleu_4(predict, label)
         hypothesis, reference = _words(predict), _words(label)
-        if not hypothesis or not reference:
-            return Similarity(_percent(bleu), 0.0, 0.0, 0.0)
-        return Similarity(
-            _percent(bleu),
-            _percent(rouge_n(hypothesis, reference, 1)),
-            _percent(rouge_n(hypothesis, reference, 2)),
-            _percent(rouge_l(hypothesis, reference)),
-        )
+        rouges = [0.0, 0.0, 0.0]
+        if hypothesis and reference:
+            rouges = [rouge_n(hypothesis, reference, n) for n in (1, 2)] + [rouge_l(hypothesis, reference)]
+        exact = bool(label.strip()) and predict.strip() == label.strip()
+        shares = [bleu_4(predict, label), *rouges, chrf(predict, label), float(exact)]
+        return Similarity(*map(_percent, shares))
 
 
 def bleu_4(predict: str, label: str) -> float:
@@ -98,6 +103,23 @@ def rouge_n(hypothesis: Sequence[str], reference: Sequence[str], n: int) -> floa
 def rouge_l(hypothesis: Sequence[str], reference: Sequence[str]) -> float:
     """F1 of the longest common subsequence of words, 0 to 1."""
     return _f1(common_subsequence(hypothesis, reference), len(hypothesis), len(reference))
+
+
+def chrf(predict: str, label: str) -> float:
+    """F2 of the mean precision and recall of character n-grams that both texts are long enough for, 0 to 1."""
+    given, wanted = ("".join(text.split()) for text in (predict, label))
+    orders = range(1, min(_CHRF_ORDER, len(given), len(wanted)) + 1)
+    if not orders:
+        return 0.0
+    precision = recall = 0.0
+    for n in orders:
+        ours, theirs = _ngrams(given, n), _ngrams(wanted, n)
+        matches = (ours & theirs).total()
+        precision += matches / ours.total() / len(orders)
+        recall += matches / theirs.total() / len(orders)
+    factor = _CHRF_BETA**2
+    total = factor * precision + recall
+    return (1 + factor) * precision * recall / total if total else 0.0
 
 
 def common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -38,11 +38,15 @@ class Silence:
 
 @dataclass(frozen=True)
 class Says:
-    """This text instead of the usual one; `length` as the reason to finish means that it was cut short."""
+    """This text instead of the usual one; `length` as the reason to finish means that it was cut short.
+
+    `more` are further fields of the message, such as a grounded answer's.
+    """
 
     text: str | None
     finish_reason: str = "stop"
     tool_calls: tuple[dict[str, Any], ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class ChatServer:
     models: Sequence[str] = ("base", "tuned")
     key: str | None = None
     faults: dict[str, list[Fault]] = field(default_factory=dict)
+    answers: Callable[[dict[str, Any]], Fault] | None = None
+    "what every request without a fault is answered with, instead of the usual"
     port: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
 
@@ -113,6 +119,8 @@ def _question(request: dict[str, Any]) -> str:
 def _handler(chat: ChatServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body leave together: apart, the second waits for the first to be acknowledged.
+        wbufsize = -1
 
         def do_GET(self) -> None:
             if not self._allowed():
@@ -152,11 +160,13 @@ def _handler(chat: ChatServer) -> type[BaseHTTPRequestHandler]:
                     self._send_bytes(200, content, {})
                 case Says():
                     self._complete(fault)
+                case None if chat.answers:
+                    self._answer(request, chat.answers(request))
                 case None:
                     self._complete(Says(f"{request['model']} answers {_question(request)}"))
 
         def _complete(self, says: Says) -> None:
-            message: dict[str, Any] = {"role": "assistant", "content": says.text}
+            message: dict[str, Any] = {"role": "assistant", "content": says.text, **says.more}
             if says.tool_calls:
                 message["tool_calls"] = list(says.tool_calls)
             choice = {"index": 0, "message": message, "finish_reason": says.finish_reason}

@@ -1,0 +1,144 @@
+"""`praxis eval judge`: both orders, ties on disagreement, typed failures; the judge is a server whose verdicts are known."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.command import Done, praxis
+from tests.fakes.chat import ChatServer, Fault, Says, Silence, Status
+
+Body = dict[str, Any]
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> Path:
+    """Answers of `base` and `tuned` to six questions; `tuned`'s say 好, and row 6 has none of `base`'s."""
+    for target, word in {"base": "差", "tuned": "好"}.items():
+        rows = [
+            {"id": n, "prompt": f"问{n}", "label": f"答{n}", "predict": f"{word}{n}" + "。" * n}
+            for n in range(1, 7)
+        ]
+        if target == "base":
+            rows[-1] |= {"predict": "", "error": {"type": "timeout", "message": "x"}}
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+        (tmp_path / f"{target}.jsonl").write_text("".join(lines))
+    return tmp_path
+
+
+def prefers(word: str) -> Callable[[Body], Fault]:
+    """A judge who finds better whichever answer begins with `word`."""
+
+    def verdict(body: Body) -> Fault:
+        shown = body["messages"][-1]["content"]
+        first = shown.split("<答复A>\n")[1]
+        return Says(f"理由……\n[[{'A' if first.startswith(word) else 'B'}]]")
+
+    return verdict
+
+
+def judge(folder: Path, answers: Callable[[Body], Fault], *more: str) -> tuple[Done, list[Body]]:
+    with ChatServer(models=("referee",), answers=answers) as server:
+        options = ["base.jsonl", "tuned.jsonl", "--judge", "referee", "--url", server.url, "--format", "json"]
+        return praxis("eval", "judge", *options, *more, cwd=folder), server.requests
+
+
+def test_the_better_target_wins_in_both_orders(answers: Path) -> None:
+    done, requests = judge(answers, prefers("好"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["first"], found["second"]) == ("tuned", "base")
+    assert (found["wins"], found["ties"], found["losses"], found["errors"]) == (5, 0, 0, {})
+    assert (found["win_rate"]["mean"], found["flipped"]) == (1.0, 0.0)
+    assert len(requests) == 10  # Five pairs, twice; row 6 has one answer only.
+    assert {request["temperature"] for request in requests} == {0}
+    system = requests[0]["messages"][0]["content"]
+    for criterion in ("计算依据", "证据链", "事实认定", "差额", "抗辩", "起草", "服务当事人"):
+        assert criterion in system
+    assert "<参考答案>\n答" in requests[0]["messages"][1]["content"]
+    kept = [json.loads(line) for line in (answers / "judged.jsonl").read_text().splitlines()]
+    assert {row["winner"] for row in kept} == {"first"}
+    assert all(len(row["said"]) == 2 for row in kept)
+
+
+def test_a_judge_who_prefers_the_first_place_decides_nothing(answers: Path) -> None:
+    done, _ = judge(answers, lambda body: Says("[[A]]"))
+    found = json.loads(done.stdout)
+    assert (found["wins"], found["ties"], found["losses"]) == (0, 5, 0)
+    assert (found["win_rate"]["mean"], found["flipped"]) == (0.5, 1.0)
+
+
+def test_the_last_verdict_counts_and_thinking_does_not(answers: Path) -> None:
+    said = "<think>[[A]]</think>开始以为[[A]]，其实\n[[C]]"
+    done, _ = judge(answers, lambda body: Says(said))
+    assert json.loads(done.stdout)["ties"] == 5
+    assert json.loads(done.stdout)["flipped"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Says("都不错"), "no_verdict"),
+        (Says("[[A]] 或 [[B]] 不好说"), None),
+        (Says(""), "empty"),
+        (Status(400), "http_400"),
+        (Silence(), "timeout"),
+    ],
+)
+def test_failures_are_typed_and_in_no_share(answers: Path, fault: Fault, kind: str | None) -> None:
+    good = prefers("好")
+
+    def verdict(body: Body) -> Fault:
+        return fault if re.search("<问题>\n问3", body["messages"][-1]["content"]) else good(body)
+
+    done, _ = judge(answers, verdict, "--timeout", "3", "--concurrency", "1")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    if kind is None:
+        return
+    assert (found["pairs"], found["judged"], found["errors"]) == (5, 4, {kind: 1})
+    assert found["win_rate"]["mean"] == 1.0
+
+
+def test_a_judge_who_never_decides_fails(answers: Path) -> None:
+    done, _ = judge(answers, lambda body: Says("不好说"))
+    assert done.returncode == 1
+    assert "no_verdict" in done.stderr
+
+
+def test_a_rubric_of_ones_own(answers: Path) -> None:
+    (answers / "mine.yaml").write_text(
+        "name: mine\nrole: 你是法官。\ncriteria: [{name: 简洁, what: 越短越好}]\n"
+    )
+    done, requests = judge(answers, prefers("差"), "--rubric", "mine.yaml", "--no-reference", "--sample", "2")
+    found = json.loads(done.stdout)
+    assert (found["rubric"], found["losses"], found["pairs"]) == ("mine", 2, 2)
+    assert "你是法官。" in requests[0]["messages"][0]["content"]
+    assert "- 简洁：越短越好" in requests[0]["messages"][0]["content"]
+    assert "参考答案" not in requests[0]["messages"][1]["content"]
+
+
+def test_the_medical_rubric_ships(answers: Path) -> None:
+    done, requests = judge(answers, prefers("好"), "--rubric", "medical", "--sample", "1")
+    assert done.returncode == 0, done.stderr
+    assert "医生" in requests[0]["messages"][0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--rubric", "nowhere.yaml"], "shipped are `legal` and `medical`"),
+        (["--rubric", "empty.yaml"], "`criteria`"),
+        (["--first", "nobody"], "`nobody` is no target"),
+        (["--out", "nowhere/x.jsonl"], "no folder"),
+        (["third.jsonl"], "--first"),
+    ],
+)
+def test_wrong_usage(answers: Path, options: list[str], words: str) -> None:
+    (answers / "empty.yaml").write_text("name: x\n")
+    (answers / "third.jsonl").write_text((answers / "base.jsonl").read_text())
+    done, requests = judge(answers, prefers("好"), *options)
+    assert (done.returncode, words in done.stderr, requests) == (2, True, [])
