@@ -148,11 +148,14 @@ class Asking:
 
 
 @contextmanager
-def leaving(gateway: Gateway, *, after: bytes = b"", key: str = "", **body: Any) -> Iterator[None]:
+def leaving(
+    gateway: Gateway, *, after: bytes = b"", key: str = "", request_id: str = "leaving", **body: Any
+) -> Iterator[None]:
     """Ask, wait until the reply has `after` in it, do what the block does, and leave without reading on."""
     content = json.dumps({"model": "law", "messages": MESSAGES} | body).encode()
     head = (
         f"POST {CHAT} HTTP/1.1\r\nhost: praxis\r\nauthorization: Bearer {key or gateway.user_key}\r\n"
+        f"x-request-id: {request_id}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=30) as connection:
