@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from gateway.proxy.head import Headers, Known
+from gateway.proxy.head import Headers, Known, ReplyHead
 
 IDLE_SECONDS = 3.5
 """How long an idle connection is kept. vLLM drops one after 5 s, and reusing it as it does so loses a request."""
@@ -24,18 +24,18 @@ MAX_HEAD = 256 * 1024
 STRANGE = 16
 """Heads in a row that were remembered and never came again, before a replica's are remembered no more."""
 
-Reply = tuple[int, Headers]
-"""Status and headers of a reply whose connection can be used again."""
-
 
 class Listener(Protocol):
     """Who hears of a reply: `on_head`, any number of `on_data`, then `on_end`; or `on_lost` at any point."""
 
-    def on_head(self, status: int, headers: Headers) -> None: ...
+    def on_head(self, head: ReplyHead) -> None: ...
 
     def on_data(self, chunk: bytes) -> None: ...
 
     def on_end(self) -> None: ...
+
+    def on_whole(self, head: ReplyHead, body: bytes) -> None:
+        """In place of the three: one read brought it all."""
 
     def on_lost(self, reason: str) -> None: ...
 
@@ -55,9 +55,9 @@ class Connection(asyncio.Protocol):
         self._reads_to_eof = False
         self._head_bytes = 0
         self._in_head = True
-        self._whole: Reply | None = None
+        self._head: ReplyHead | None = None
+        self._whole: ReplyHead | None = None
         self._paused = False
-        self.served = 0
         self.idle_since = 0.0
 
     def send(self, request: bytes, body: bytes, listener: Listener) -> None:
@@ -110,10 +110,8 @@ class Connection(asyncio.Protocol):
         known = self._pool.known
         if fresh and known is not None and (body := known.body(data)) is not None:
             self._pool.strange = 0
-            listener.on_head(*known.means)
-            if body:
-                listener.on_data(body)
-            self._finish(reusable=True)
+            self._free()
+            listener.on_whole(known.means, body)
             return
         if self._in_head:
             self._head_bytes += len(data)
@@ -161,7 +159,8 @@ class Connection(asyncio.Protocol):
         for name, _ in self._headers:
             if name == b"content-length" or name == b"transfer-encoding":
                 self._reads_to_eof = False
-        self._listener.on_head(status, self._headers)
+        self._head = ReplyHead(status, self._headers)
+        self._listener.on_head(self._head)
 
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() < 200:
@@ -171,7 +170,7 @@ class Connection(asyncio.Protocol):
         # The parser knows whether the peer keeps the connection only here; after feed_data it says no.
         reusable = self._parser.should_keep_alive() and not self._reads_to_eof
         if reusable and self._listener is not None:
-            self._whole = (self._parser.get_status_code(), self._headers)
+            self._whole = self._head
         self._finish(reusable=reusable)
 
     def _hand_on(self) -> None:
@@ -182,17 +181,24 @@ class Connection(asyncio.Protocol):
             self._listener.on_data(chunk)
 
     def _finish(self, *, reusable: bool = False) -> None:
-        listener, self._listener = self._listener, None
+        listener = self._listener
         if listener is None:
             return
-        if reusable and not self.closing:
-            self.served += 1
-            if self._paused:
-                self.resume()
-            self._pool.release(self)
-        elif self._transport is not None:
-            self._transport.close()
+        if reusable:
+            self._free()
+        else:
+            self._listener = None
+            if self._transport is not None:
+                self._transport.close()
         listener.on_end()
+
+    def _free(self) -> None:
+        """The reply is whole: the connection can carry the next."""
+        self._listener = None
+        if self._paused:
+            self.resume()
+        if self._transport is not None and not self._transport.is_closing():
+            self._pool.release(self)
 
     def _lost(self, reason: str) -> None:
         listener, self._listener = self._listener, None
@@ -212,7 +218,7 @@ class Pool:
         self.clock = loop.time
         self.heard = 0.0
         """When the replica last sent a byte, to whomever: routing notices by it that an engine hangs."""
-        self.known: Known[Reply] | None = None
+        self.known: Known[ReplyHead] | None = None
         """The head of its last whole reply: the next one mostly begins with the same."""
         self.strange = 0
         self._host = parts.hostname

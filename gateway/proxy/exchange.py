@@ -11,7 +11,7 @@ long to hold), so that everything before it can be tried again elsewhere. Nothin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from time import monotonic
@@ -23,9 +23,10 @@ from gateway.backends.dialect import seconds
 from gateway.proxy.attempts import Attempts, unavailable
 from gateway.proxy.call import Call
 from gateway.proxy.connection import Connection
+from gateway.proxy.edit import Edit
 from gateway.proxy.estimate import prompt_tokens
-from gateway.proxy.events import EventStream, rename
-from gateway.proxy.head import Headers
+from gateway.proxy.events import EventStream, Rename, rename, tokens
+from gateway.proxy.head import ReplyHead
 from gateway.proxy.plain import PlainReply
 from gateway.proxy.record import Observer, Record
 from gateway.proxy.sink import Sink, send_error
@@ -73,9 +74,7 @@ class Exchange:
     _fresh = True
     _paused = False
     _told = False
-    _status = 0
-    _headers: Iterable[tuple[bytes, bytes]] = ()
-    _type = b""
+    _reply: ReplyHead | None = None
     _refusal: list[bytes] | None = None
     _events: EventStream | None = None
     _plain: PlainReply | None = None
@@ -183,8 +182,7 @@ class Exchange:
             self._fail(InternalError(f"`defaults` of model `{target.model}` in models.yaml are no JSON."))
             return
         self._phase = Phase.WAITING
-        self._status = 0
-        self._refusal = self._events = self._plain = None
+        self._reply = self._refusal = self._events = self._plain = None
         first = target.timeouts.first_event if plan.call.stream else target.first_byte
         self._deadline = self._total if first is None else self._loop.time() + first
         self._connection = connection
@@ -248,20 +246,31 @@ class Exchange:
 
     # What the connection tells
 
-    def on_head(self, status: int, headers: Headers) -> None:
-        self._status = status
-        self._headers = headers
-        if status != 200:
+    def on_head(self, head: ReplyHead) -> None:
+        self._reply = head
+        if head.status != 200:
             self._refusal = []
-            return
-        target, call = self._target, self._plan.call
-        edit = None if target.editor is None else target.editor(self._plan.path, call)
-        names = rename(target.upstream, call.model)
-        self._type = _header(headers, b"content-type") or b"application/json"
-        if self._type.startswith(b"text/event-stream"):
-            self._events = EventStream(names, call.include_usage, edit)
+        elif head.streams:
+            self._events = EventStream(self._names(), self._plan.call.include_usage, self._edit())
         else:
-            self._plain = PlainReply(names, edit)
+            self._plain = PlainReply(self._names(), self._edit())
+
+    def on_whole(self, head: ReplyHead, body: bytes) -> None:
+        if head.status != 200 or head.streams or self._phase is not Phase.WAITING:
+            self.on_head(head)
+            self.on_data(body)
+            self.on_end()
+            return
+        self._connection = None
+        self._reply = head
+        self._answer(body, self._names(), self._edit())
+
+    def _names(self) -> Rename:
+        return rename(self._target.upstream, self._plan.call.model)
+
+    def _edit(self) -> Edit | None:
+        editor = self._target.editor
+        return None if editor is None else editor(self._plan.path, self._plan.call)
 
     def on_data(self, chunk: bytes) -> None:
         phase = self._phase
@@ -308,7 +317,7 @@ class Exchange:
         passed = plain.feed(chunk)
         if passed:
             if self._phase is Phase.WAITING:
-                self._begin(b"content-type: %s\r\n" % self._type)
+                self._begin(self._head.line)
                 self._count(plain.usage)
             self._sink.data(passed)
         elif self._target.first_byte is not None:
@@ -321,26 +330,38 @@ class Exchange:
         elif self._phase is Phase.OVER:
             return
         elif self._refusal is not None:
-            self._refused(self._status, b"".join(self._refusal))
-        elif self._plain is not None:
-            self._whole(self._plain)
-        else:
+            self._refused(self._head.status, b"".join(self._refusal))
+        elif self._plain is None:
             self._fault(
                 UpstreamError(
                     f"Backend `{self._target.backend.name}` ended its stream before the answer did."
                 )
             )
+        elif self._plain.passing:
+            self._count(tokens(self._plain.held))
+            self._complete()
+            self._finish()
+        else:
+            self._answer(self._plain.held, self._plain.rename, self._plain.edit)
 
-    def _whole(self, plain: PlainReply) -> None:
-        if (error := plain.error) is not None:
-            self._refused(502, error)
+    def _answer(self, body: bytes, names: Rename, edit: Edit | None) -> None:
+        """The engine's plain reply is whole."""
+        if body[:24].lstrip().startswith(b'{"error"'):
+            self._refused(502, body)
             return
-        body = plain.end()
-        self._count(plain.usage)
-        if not plain.passing:
-            self._begin(b"content-type: %s\r\n" % self._type, len(body))
+        # The count stands at a reply's end.
+        self._count(tokens(body))
+        body = names(body)
+        if edit is not None:
+            body = edit.whole(body)
+        self._begin(self._head.line, len(body))
         self._complete(body)
         self._finish()
+
+    @property
+    def _head(self) -> ReplyHead:
+        assert self._reply is not None
+        return self._reply
 
     def _count(self, usage: tuple[int, int] | None) -> None:
         if usage is not None:
@@ -353,7 +374,7 @@ class Exchange:
             return
         if self._phase is Phase.OVER:
             return
-        if not self._fresh and self._status == 0:
+        if not self._fresh and self._reply is None:
             # The engine closed an idle connection just as it was used again: the request never arrived.
             assert self._lease is not None
             self._dial(self._lease.replica)
@@ -412,7 +433,7 @@ class Exchange:
         return backend.dialect.error(status, body, self._retry_after(), backend.name)
 
     def _retry_after(self) -> str | None:
-        return _header(self._headers, b"retry-after").decode("latin-1") or None
+        return self._head.get(b"retry-after").decode("latin-1") or None
 
     def _status_of(self, error: Any) -> int:
         """The HTTP status that an error event stands for."""
@@ -520,10 +541,3 @@ class Exchange:
 _STREAM = (
     b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 )
-
-
-def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
-    for key, value in headers:
-        if key == name:
-            return value
-    return b""

@@ -62,6 +62,24 @@ class Head:
         self.digest = sha256(keys[0][7:]).hexdigest() if plain else ""
 
 
+class ReplyHead:
+    """What the head of an engine's reply says. `headers` have their names in lower case, `line` is what the client's head
+    says of its content, and `streams` whether that is events."""
+
+    __slots__ = ("headers", "line", "status", "streams")
+
+    def __init__(self, status: int, headers: Headers) -> None:
+        self.status = status
+        self.headers = headers
+        content_type = self.get(b"content-type") or b"application/json"
+        self.streams = content_type.startswith(b"text/event-stream")
+        self.line = b"content-type: %s\r\n" % content_type
+
+    def get(self, name: bytes) -> bytes:
+        """The first header of that name; empty where there is none."""
+        return next((value for key, value in self.headers if key == name), b"")
+
+
 class Known(Generic[T]):
     """The bytes of a head that the parser has accepted, and what they `mean`."""
 

@@ -45,10 +45,11 @@ class Lease:
         self._stream = stream
         self._held = True
         self._paused = False
-        self._epoch = replica.breaker.epoch
-        self.trial = not replica.breaker.closed and replica.breaker.try_once()
+        breaker = replica.breaker
+        self._epoch = breaker.epoch
+        self.trial = not breaker.closed and breaker.try_once()
         replica.in_flight += 1
-        self._owed(1)
+        replica.silence.owed(stream, 1)
 
     def release(self) -> None:
         if self._held:
@@ -56,7 +57,7 @@ class Lease:
             replica = self.replica
             replica.in_flight -= 1
             if not self._paused:
-                self._owed(-1)
+                replica.silence.owed(self._stream, -1)
             if self.trial:
                 replica.breaker.tried()
             if replica.freed is not None:
@@ -66,7 +67,7 @@ class Lease:
         """Nothing is read for this request because its client is slow: then silence is none of the replica's fault."""
         if self._held and paused != self._paused:
             self._paused = paused
-            self._owed(-1 if paused else 1)
+            self.replica.silence.owed(self._stream, -1 if paused else 1)
 
     def succeeded(self) -> None:
         """An engine's answer came through, whatever the client thinks of it."""
@@ -76,13 +77,6 @@ class Lease:
     def failed(self) -> None:
         """A fault of the replica: broken, silent, or a 5xx."""
         self.replica.breaker.failed(self._epoch)
-
-    def _owed(self, more: int) -> None:
-        """So many requests more are owed bytes."""
-        if self._stream:
-            self.replica.silence.streams += more
-        else:
-            self.replica.silence.plain += more
 
 
 class Replica:

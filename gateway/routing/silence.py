@@ -10,17 +10,24 @@ class Silence:
     """Streams are owed bytes all the time. A plain reply comes whole at its end, so it counts only where the engine
     tells by a counter of tokens that it works.
 
-    Requests do no more than count themselves in `streams` or `plain`; `lasted`, asked ten times a second, keeps the time.
+    Requests only count themselves; `lasted`, asked ten times a second, keeps the time.
     """
 
-    __slots__ = ("_heard", "_since", "_tokens", "plain", "streams")
+    __slots__ = ("_heard", "_plain", "_since", "_streams", "_tokens")
 
     def __init__(self) -> None:
-        self.streams = 0
-        self.plain = 0
+        self._streams = 0
+        self._plain = 0
         self._tokens: float | None = None
         self._since: float | None = None
         self._heard = 0.0
+
+    def owed(self, stream: bool, more: int) -> None:
+        """So many requests more are owed bytes."""
+        if stream:
+            self._streams += more
+        else:
+            self._plain += more
 
     def heard(self, at: float) -> bool:
         """The last byte, for whomever, came `at`; True when that is news."""
@@ -40,7 +47,7 @@ class Silence:
 
     def lasted(self, now: float) -> float:
         """Seconds of silence towards several; 0 where fewer wait."""
-        if self.streams + (self.plain if self._tokens else 0) < SEVERAL:
+        if self._streams + (self._plain if self._tokens else 0) < SEVERAL:
             self._since = None
         elif self._since is None:
             self._since = now
