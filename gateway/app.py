@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import httpx
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from sqlalchemy import Engine
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
+from starlette.types import Lifespan
 
 from gateway.access import Access
 from gateway.adapters.changes import Changes
@@ -126,21 +128,7 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         observers.tell()
         return metrics.render()
 
-    probes = Probes(registry, client, lambda backend, replica: adapters.learned(backend, replica))
-    identity = f"{process}-{secrets.token_hex(8)}"
-    peers = Peers(engine, identity)
-    adapters = Adapters(
-        registry,
-        DesiredAdapters(engine),
-        lambda: configuration.current,
-        fleet=Fleet(Engines(client), probes, traffic, peers),
-        traffic=traffic,
-        lease=Lease(engine, "adapters", identity),
-        peers=peers,
-        tally=Tally(engine),
-        round_of_probes=probes.round,
-    )
-    changes = Changes(adapters)
+    adapters, probes = _adapters(registry, engine, client, configuration, traffic, process)
     readiness = Readiness(configuration, registry, rag)
     agreement = Agreement(Announcements(engine), configuration, adapters)
     siblings = Siblings(place, exposition)
@@ -186,10 +174,11 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
             async with _running(access, configuration, agreement, probes, rag, siblings, limits, meter):
                 yield
 
-    surface = FastAPI(title="Praxis", version="1", lifespan=lifespan, redoc_url=None)
-    surface.state.access = access
-    http_errors.install(surface)
-    for router in (
+    changes = Changes(adapters)
+    surface = _surface(
+        lifespan,
+        access,
+        inference,
         health.routes(readiness, siblings.metrics),
         models.routes(lambda: registry.table, int(time.time())),
         documents.routes(rag, client),
@@ -198,13 +187,50 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         lora.routes(changes, lambda: configuration.current),
         keys_api.routes(keys, access),
         usage_api.routes(usage),
-    ):
+    )
+    application = _cross_origin(_dispatch(inference, surface, request_log), current)
+    return Gateway(application, inference, configuration, readiness, sweep)
+
+
+def _adapters(
+    registry: Registry,
+    engine: Engine,
+    client: httpx.AsyncClient,
+    configuration: Configuration,
+    traffic: Traffic,
+    process: str,
+) -> tuple[Adapters, Probes]:
+    """The adapters, and the probes that tell them what replicas hold."""
+    identity = f"{process}-{secrets.token_hex(8)}"
+    peers = Peers(engine, identity)
+    probes = Probes(registry, client, lambda backend, replica: adapters.learned(backend, replica))
+    adapters = Adapters(
+        registry,
+        DesiredAdapters(engine),
+        lambda: configuration.current,
+        fleet=Fleet(Engines(client), probes, traffic, peers),
+        traffic=traffic,
+        lease=Lease(engine, "adapters", identity),
+        peers=peers,
+        tally=Tally(engine),
+        round_of_probes=probes.round,
+    )
+    return adapters, probes
+
+
+def _surface(
+    lifespan: Lifespan[FastAPI], access: Access, inference: Inference, *routers: APIRouter
+) -> FastAPI:
+    """All that FastAPI serves."""
+    surface = FastAPI(title="Praxis", version="1", lifespan=lifespan, redoc_url=None)
+    surface.state.access = access
+    http_errors.install(surface)
+    for router in routers:
         surface.include_router(router)
     for path in PATHS:
         # `_dispatch` takes every POST before it comes here; this answers the other methods with 405.
         surface.router.routes.append(Route(path, inference, methods=["POST"]))
-    application = _cross_origin(_dispatch(inference, surface, request_log), current)
-    return Gateway(application, inference, configuration, readiness, sweep)
+    return surface
 
 
 def _limits(config: Config, place: Place | None) -> Limits:
