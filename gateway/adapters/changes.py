@@ -29,19 +29,28 @@ class Changes:
         self._adapters = adapters
 
     async def load(
-        self, name: str, base: str, source: str, author: Author, *, stage: bool = False
+        self,
+        name: str,
+        base: str,
+        source: str,
+        author: Author,
+        *,
+        stage: bool = False,
+        backend: str | None = None,
     ) -> dict[str, Any]:
         """Load the adapter in the folder `source`, made for the model `base`, and have `name` answer with it everywhere at
         once; with `stage`, only who asks for `name@revision` gets it.
 
-        The same content again changes nothing. Raises InvalidRequest when it cannot be served, and then leaves no
+        With `backend`, `source` is a merged model that this backend serves already. The same content again changes nothing.
+        Raises InvalidRequest when it cannot be served, and then leaves no
         replica changed.
         """
         adapters = self._adapters
         config = adapters.config()
-        self._must_fit(config, name, base, stage=stage)
+        self._must_fit(config, name, base, backend, stage=stage)
         path = config.resolve(Path(source))
-        checked = await adapters.checked(config, base, path, config.adapter_roots())
+        roots = config.adapter_roots()
+        checked = await adapters.checked(config, base, path, roots, merged=backend is not None)
         revision = Revision(
             name,
             checked.revision,
@@ -51,11 +60,12 @@ class Changes:
             time.time(),
             author.why,
             author.origin,
+            backend=backend,
         )
         async with adapters.change():
             before = self._desired(name)
             known = self._known(name, revision.revision)
-            if known is not None and (known.base, known.source) == (base, revision.source):
+            if known is not None and known.place == revision.place:
                 revision = replace(known, held=True)
             await adapters.hold(revision)
             live = before is not None and before.revision == revision.revision
@@ -239,6 +249,7 @@ class Changes:
             "state": state,
             "share": share,
             "base": revision.base,
+            "backend": revision.backend,
             "source": revision.source,
             "created_by": revision.created_by,
             "created_at": revision.created_at,
@@ -259,13 +270,14 @@ class Changes:
         }
 
     def _replicas(self, revision: Revision) -> Sequence[Replica]:
-        model = self._adapters.config().models.get(revision.base)
-        backend = self._adapters.registry.table.backends.get(model.backend) if model else None
-        return backend.replicas if backend else ()
+        try:
+            return self._adapters.backend(revision).replicas
+        except InvalidRequest:
+            return ()
 
     # Looking things up
 
-    def _must_fit(self, config: Config, name: str, base: str, *, stage: bool) -> None:
+    def _must_fit(self, config: Config, name: str, base: str, merged_on: str | None, *, stage: bool) -> None:
         if not _NAME.fullmatch(name):
             raise InvalidRequest(
                 "`name` must be 1 to 128 characters without spaces, `@`, `,` or slashes.", param="name"
@@ -285,11 +297,19 @@ class Changes:
                 f"`{name}` stands in models.yaml; change its `source` there, or stage the revision and promote it.",
                 param="name",
             )
-        backend = self._adapters.backend(base)
+        if merged_on is not None:
+            if merged_on not in config.backends:
+                listing = ", ".join(f"`{each}`" for each in config.backends)
+                raise InvalidRequest(
+                    f"`backend` is `{merged_on}`, which is no backend of models.yaml; use one of {listing}.",
+                    param="backend",
+                )
+            return
+        backend = self._adapters.registry.table.backends[config.models[base].backend]
         if not backend.dialect.loads_adapters:
             raise InvalidRequest(
                 f"`{base}` runs on {backend.dialect.kind}, which loads no adapters at run time; merge the adapter "
-                "and serve the result as a model of its own.",
+                "(`praxis adapters merge`), start an engine on the result, and give its `backend`.",
                 param="base",
             )
 

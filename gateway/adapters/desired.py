@@ -62,6 +62,7 @@ _revisions = sa.Table(
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("origin", sa.Text, nullable=False),
     sa.Column("held", sa.Boolean, nullable=False),
+    sa.Column("backend", sa.String(128)),
 )
 
 _history = sa.Table(
@@ -113,13 +114,22 @@ def _keep_revisions(connection: Connection) -> None:
         )
 
 
-STEPS = [_create, _keep_revisions]
+def _name_backends(connection: Connection) -> None:
+    # A database that is new has it from the step before.
+    columns = {each["name"] for each in sa.inspect(connection).get_columns("adapter_revision")}
+    if "backend" not in columns:
+        connection.execute(sa.text("alter table adapter_revision add column backend varchar(128)"))
+
+
+STEPS = [_create, _keep_revisions, _name_backends]
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
     """One content of an adapter: which model it extends, the folder it came from, who brought it, when (Unix seconds), why
-    and from where. While it is `held`, engines should have it."""
+    and from where. While it is `held`, engines should have it.
+
+    One with a `backend` is merged: a model of its own that this backend serves. Others are loaded beside their base."""
 
     name: str
     revision: str
@@ -130,6 +140,12 @@ class Revision:
     why: str = ""
     origin: str = ""
     held: bool = True
+    backend: str | None = None
+
+    @property
+    def place(self) -> tuple[str, str, str | None]:
+        """What it extends, where it lies and what serves it."""
+        return self.base, self.source, self.backend
 
     @property
     def upstream(self) -> str:

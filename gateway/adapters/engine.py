@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import httpx
 
 from gateway.backends.dialect import read_error
@@ -38,8 +40,16 @@ class Engines:
             raise _refusal(backend, response, message)
         replica.unloaded(upstream)
 
+    async def warm(self, backend: Backend, replica: Replica, upstream: str) -> None:
+        """Have the merged model `upstream` answer a first tiny request. Raises UpstreamError when it does not."""
+        body = {"model": upstream, "prompt": "1", "max_tokens": 1}
+        response = await self._post(backend, replica, "/v1/completions", body)
+        if response.status_code != 200:
+            reason = read_error(response.content)[0] or f"status {response.status_code}"
+            raise UpstreamError(f"A replica of backend `{backend.name}` refused a first request: {reason}")
+
     async def _post(
-        self, backend: Backend, replica: Replica, path: str, body: dict[str, str]
+        self, backend: Backend, replica: Replica, path: str, body: Mapping[str, object]
     ) -> httpx.Response:
         headers = {"authorization": f"Bearer {backend.api_key}"} if backend.api_key else {}
         try:

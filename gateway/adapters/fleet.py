@@ -118,6 +118,21 @@ class Fleet:
                 f"No replica of backend `{backend.name}` is up; start it, then try again.", retry_after=5
             )
 
+    async def serve(self, backend: Backend, revision: Revision) -> None:
+        """See that `backend` serves the merged `revision`, and have each of its replicas answer a first request.
+
+        Raises Overloaded while none serves it, UpstreamError when one does not answer.
+        """
+        await self.look(backend)
+        serving = [each for each in backend.replicas if each.reachable and revision.upstream in each.models]
+        if not serving:
+            raise Overloaded(
+                f"No replica of backend `{backend.name}` serves `{revision.upstream}` yet; start its engine on the merged "
+                f"folder under that name (vLLM: `--served-model-name`, LightLLM: `--model_name`), then try again.",
+                retry_after=5,
+            )
+        await asyncio.gather(*(self._engines.warm(backend, each, revision.upstream) for each in serving))
+
     async def give(self, backend: Backend, replica: Replica, revision: Revision) -> None:
         """Load `revision` into `replica`. Raises PraxisError, and remembers that for a while."""
         try:
@@ -200,8 +215,9 @@ class Fleet:
 
 
 def residents(replica: Replica) -> Sequence[str]:
-    """The revisions that `replica` holds, by all that is known."""
-    return [name for name in replica.models if _REVISION.fullmatch(name)]
+    """The revisions that `replica` holds beside its base, by all that is known. Of an adapter an engine tells no context
+    length, of a merged model it does."""
+    return [name for name, length in replica.models.items() if length is None and _REVISION.fullmatch(name)]
 
 
 def _copies(backend: Backend, upstream: str) -> int:

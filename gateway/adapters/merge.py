@@ -7,6 +7,7 @@ all: what is done so far lies beside it, and the same merge begun again goes on 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -24,9 +25,7 @@ from gateway.adapters.source import Source
 from gateway.adapters.tensors import FLOATS, tensors_below
 from praxis.errors import InvalidRequest, PraxisError
 from praxis.up.progress import Report
-
-RECORD = "praxis-merge.json"
-"""In a merged folder: what was merged into what, and how it was verified."""
+from praxis.weights import MERGE_RECORD
 
 _IDENTITY = "merge-in-progress.json"
 
@@ -144,17 +143,28 @@ def working(plan: Plan) -> Iterator[None]:
         os.close(held)
 
 
-def finish(plan: Plan, verified: Mapping[str, Any]) -> None:
-    """Write down what was merged and how it was `verified`, and give the folder its name."""
+def finish(plan: Plan, verified: Mapping[str, Any], report: Report) -> str:
+    """Write down what was merged and how it was `verified`, and give the folder its name. Returns the revision: the first
+    12 hex digits of the SHA-256 over configuration and weights."""
+    digest, done = hashlib.sha256((plan.work / "config.json").read_bytes()), 0
+    for name in names(len(plan.shards)):
+        with (plan.work / name).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+                done += len(block)
+                report(name, min(1.0, done / plan.size))
+    revision = digest.hexdigest()[:12]
     record = {
+        "revision": revision,
         "adapter": str(plan.adapter.path),
-        "revision": plan.adapter.revision,
+        "adapter_revision": plan.adapter.revision,
         "base": str(plan.base),
         "verified": verified,
     }
-    (plan.work / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    (plan.work / MERGE_RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     (plan.work / _IDENTITY).unlink(missing_ok=True)
     plan.work.replace(plan.out)
+    return revision
 
 
 def _prepare(plan: Plan) -> None:
@@ -276,7 +286,7 @@ def _copies(base: Path) -> list[Path]:
         if path.is_file()
         and not path.name.startswith(".")
         and not path.name.endswith(_WEIGHTS)
-        and path.name not in ("config.json", RECORD)
+        and path.name not in ("config.json", MERGE_RECORD)
         and path.stat().st_size < _LARGEST_COPY
     ]
 

@@ -28,7 +28,7 @@ from gateway.adapters.fit import fit_of
 from gateway.adapters.fleet import Fleet, residents
 from gateway.adapters.lease import Lease
 from gateway.adapters.peers import Peers
-from gateway.adapters.source import Source, read
+from gateway.adapters.source import Source, read, read_merged
 from gateway.adapters.tally import Tally
 from gateway.adapters.traffic import Traffic, too_cold
 from gateway.routing.backend import Backend
@@ -84,6 +84,7 @@ class Adapters:
         self._seen = ""
         self._counted = 0.0
         self._import_due = True
+        self._awaited: set[str] = set()
         self._refreshing = asyncio.Lock()
         self._reconciling: set[str] = set()
         self._warming: dict[str, asyncio.Task[None]] = {}
@@ -139,16 +140,23 @@ class Adapters:
         self._seen = blake2b(repr(state).encode(), digest_size=16).hexdigest()
         adapters = {each.name: each for each in state.adapters}
         revisions: dict[str, dict[str, str]] = {}
+        merged: dict[str, dict[str, str]] = {}
         for each in state.revisions:
             if each.held:
                 revisions.setdefault(each.name, {})[each.revision] = each.base
+                if each.backend is not None:
+                    merged.setdefault(each.name, {})[each.revision] = each.backend
         live = []
         for name, bases in revisions.items():
             row = adapters.get(name)
             if row is None:
-                live.append(LiveAdapter(name, bases, None))
+                live.append(LiveAdapter(name, bases, None, merged=merged.get(name, {})))
             elif row.filed is None or name in config.adapters:
-                live.append(LiveAdapter(name, bases, row.revision, row.canary, row.share, row.split_by))
+                live.append(
+                    LiveAdapter(
+                        name, bases, row.revision, row.canary, row.share, row.split_by, merged.get(name, {})
+                    )
+                )
         self.registry.apply(config, live)
 
     async def _count(self) -> None:
@@ -184,23 +192,38 @@ class Adapters:
         path = config.resolve(section.source)
         try:
             # Where the file says is the operator's own word, so it needs no root.
-            checked = await self.checked(config, section.base, path, None)
+            checked = await self.checked(config, section.base, path, None, merged=section.mode == "merged")
         except InvalidRequest as error:
             logger.error("adapter refused", extra={"adapter": name, "reason": error.message})
             return
         revision = Revision(
-            name, checked.revision, section.base, str(checked.path), FILE, time.time(), origin=FILE
+            name,
+            checked.revision,
+            section.base,
+            str(checked.path),
+            FILE,
+            time.time(),
+            origin=FILE,
+            backend=section.backend,
         )
         row = next((each for each in self.state.adapters if each.name == name), None)
         if row is not None:
             known = self._known(name, checked.revision)
-            same = known is not None and (known.base, known.source) == (revision.base, revision.source)
+            same = known is not None and known.place == revision.place
             if row.filed == checked.revision and same:
                 return
             try:
                 await self.hold(revision)
-            except Overloaded:
-                pass  # nobody is up: then nobody answers with what was there either
+            except (Overloaded, UpstreamError) as error:
+                if revision.backend is not None:
+                    # A probe will tell; until then the name stays as it is.
+                    self._awaited.add(revision.upstream)
+                    logger.info("adapter awaited", extra={"adapter": name, "reason": error.message})
+                    return
+                if isinstance(error, UpstreamError):
+                    logger.error("adapter refused", extra={"adapter": name, "reason": error.message})
+                    return
+                # Nobody is up: then nobody answers with what was there either.
             except PraxisError as error:
                 logger.error("adapter refused", extra={"adapter": name, "reason": error.message})
                 return
@@ -209,8 +232,13 @@ class Adapters:
 
     # What changes are made of
 
-    async def checked(self, config: Config, base: str, path: Path, roots: Sequence[Path] | None) -> Source:
-        """The adapter at `path`, checked against `base`; in a thread, for it reads every weight."""
+    async def checked(
+        self, config: Config, base: str, path: Path, roots: Sequence[Path] | None, *, merged: bool = False
+    ) -> Source:
+        """The adapter at `path`, checked against `base`; in a thread, for it reads every weight. What is `merged` was
+        checked when it was made."""
+        if merged:
+            return await asyncio.to_thread(read_merged, path, roots)
         return await asyncio.to_thread(lambda: read(path, roots, fit_of(config, base)))
 
     @asynccontextmanager
@@ -225,9 +253,11 @@ class Adapters:
 
         Raises PraxisError, and then nothing is changed.
         """
-        backend = self.backend(revision.base)
+        backend = self.backend(revision)
         slots = self.slots(revision.base)
-        if slots is None:
+        if revision.backend is not None:
+            await self.fleet.serve(backend, revision)
+        elif slots is None:
             await self.fleet.spread(backend, revision)
         else:
             await self.fleet.must_be_unchanged(revision)
@@ -292,14 +322,22 @@ class Adapters:
                 return False
             await asyncio.sleep(LOOK_SECONDS)
 
-    def backend(self, base: str) -> Backend:
-        """The backend of the model `base`. Raises InvalidRequest when models.yaml does not name it any more."""
-        model = self.config().models.get(base)
+    def backend(self, revision: Revision) -> Backend:
+        """Where `revision` is: where it is served merged, else where its base is. Raises InvalidRequest when models.yaml does
+        not name that any more."""
+        model = self.config().models.get(revision.base)
         if model is None:
             raise InvalidRequest(
-                f"`{base}`, which this revision extends, is no model of models.yaml any more.", param="base"
+                f"`{revision.base}`, which this revision extends, is no model of models.yaml any more.",
+                param="base",
             )
-        return self.registry.table.backends[model.backend]
+        name = revision.backend or model.backend
+        if name not in self.registry.table.backends:
+            raise InvalidRequest(
+                f"`{name}`, which serves this revision, is no backend of models.yaml any more.",
+                param="backend",
+            )
+        return self.registry.table.backends[name]
 
     def slots(self, base: str) -> int | None:
         config = self.config()
@@ -321,6 +359,9 @@ class Adapters:
 
     def learned(self, backend: Backend, replica: Replica) -> None:
         """A probe told what `replica` holds: bring it to what it should hold, in the background."""
+        if not self._awaited.isdisjoint(replica.models):
+            self._awaited.clear()
+            self._import_due = True
         if backend.dialect.loads_adapters and replica.url not in self._reconciling:
             missing, stale = self._differences(backend, replica)
             if missing or stale:
@@ -360,7 +401,10 @@ class Adapters:
         wanted = [
             each
             for each in self.state.revisions
-            if each.held and each.base in config.models and config.models[each.base].backend == backend.name
+            if each.held
+            and each.backend is None
+            and each.base in config.models
+            and config.models[each.base].backend == backend.name
         ]
         if section is None or not replica.reachable:
             return (), ()
@@ -396,7 +440,7 @@ class Adapters:
         revision = self._known(name, short)
         if revision is None or not revision.held:
             return  # it has just been unloaded: the table says so to whoever waited
-        backend, slots = self.backend(revision.base), self.slots(revision.base)
+        backend, slots = self.backend(revision), self.slots(revision.base)
         until = asyncio.get_running_loop().time() + self.config().backends[backend.name].adapter_wait
         try:
             while asyncio.get_running_loop().time() < until:

@@ -12,11 +12,13 @@ import numpy as np
 from gateway.adapters.choice import CONFIG, choose
 from gateway.adapters.fit import Fit, check
 from gateway.adapters.lora import WEIGHTS, Lora, read_lora, wrong
+from praxis.weights import MERGE_RECORD, merged_revision
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A PEFT folder that may be loaded. `revision` is the first 12 hex digits of the SHA-256 over both its files.
+    """A PEFT folder that may be loaded, or a merged model's (`rank` 0). `revision` is the first 12 hex digits of the SHA-256
+    over configuration and weights.
 
     `chosen` is its name below the folder that was asked for, empty when it is that folder itself, and `why` says why;
     `unchecked` are the checks that could not be made here, a sentence each.
@@ -50,6 +52,17 @@ def read(path: Path, roots: Sequence[Path] | None, fit: Fit | None = None) -> So
     unchecked = [] if fit is None else check(lora, fit)
     _check_finite(lora)
     return Source(folder, lora.rank, revision_of(folder), choice.name, choice.why, tuple(unchecked))
+
+
+def read_merged(path: Path, roots: Sequence[Path] | None) -> Source:
+    """The merged model at `path`, as `praxis adapters merge` made and checked it. Raises InvalidRequest."""
+    _check_place(path, roots)
+    revision = merged_revision(path)
+    if revision is None:
+        raise wrong(
+            f"`{path}` has no readable {MERGE_RECORD}, so it is no merged model; make one with `praxis adapters merge`."
+        )
+    return Source(path, 0, revision)
 
 
 def revision_of(folder: Path) -> str:

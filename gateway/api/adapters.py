@@ -32,13 +32,15 @@ class _Body(BaseModel):
 
 
 class LoadAdapter(_Body):
-    """`source` is a folder that gateway and engines both see, below one of `server.adapter_roots`. With `stage` the name
+    """`source` is a folder that gateway and engines both see, below one of `server.adapter_roots`; with `backend`, that of a
+    merged model, which this backend serves. With `stage` the name
     goes on answering as it does, and only who asks for `name@revision` gets the new content."""
 
     name: str
     base: str
     source: str
     stage: bool = False
+    backend: str | None = None
 
 
 class PromoteRevision(_Body):
@@ -76,13 +78,14 @@ class Canary(BaseModel):
 
 class AdapterRevision(BaseModel):
     """A revision that engines hold, and what it did so far at all gateways. `model` is the name that asks for it and no
-    other; `errors` are its own, none of the clients'. Times are seconds, and means over what was answered."""
+    other; `backend` serves it merged, where it is not loaded beside its base; `errors` are its own, none of the clients'. Times are seconds, and means over what was answered."""
 
     revision: str
     model: str
     state: Literal["current", "canary", "staged"]
     share: float
     base: str
+    backend: str | None
     source: str
     created_by: str
     created_at: float
@@ -171,7 +174,9 @@ def routes(changes: Changes) -> APIRouter:
     async def load_adapter(body: LoadAdapter, request: Request, operator: Operator) -> LoadedAdapter:
         """Load an adapter into every replica of its base's backend, or another content of the one of that name."""
         who = author(request, operator, body.why)
-        told = await changes.load(body.name, body.base, body.source, who, stage=body.stage)
+        told = await changes.load(
+            body.name, body.base, body.source, who, stage=body.stage, backend=body.backend
+        )
         return LoadedAdapter.model_validate(told)
 
     @router.get("/{name}")

@@ -90,7 +90,8 @@ class Route:
 @dataclass(frozen=True, slots=True)
 class LiveAdapter:
     """An adapter that should be live. `revisions` are those that clients may ask for, each with its base; `name` alone
-    answers with `current`, or for `share` of the requests with `canary`. Engines see `name@revision`."""
+    answers with `current`, or for `share` of the requests with `canary`. Engines see `name@revision`. `merged` names the
+    backend of each revision that is a model of its own."""
 
     name: str
     revisions: Mapping[str, str]
@@ -98,6 +99,7 @@ class LiveAdapter:
     canary: str | None = None
     share: float = 0.0
     split_by: Literal["request", "key"] = "request"
+    merged: Mapping[str, str] = field(default_factory=dict)
 
 
 class Table:
@@ -199,9 +201,9 @@ class Registry:
 
 
 def _routes(config: Config, adapters: list[LiveAdapter], backends: Mapping[str, Backend]) -> dict[str, Route]:
-    def target(name: str) -> Target:
+    def target(name: str, where: str | None = None) -> Target:
         model = config.models[name]
-        backend = backends[model.backend]
+        backend = backends[where or model.backend]
         return Target(
             name,
             backend,
@@ -228,17 +230,25 @@ def _routes(config: Config, adapters: list[LiveAdapter], backends: Mapping[str, 
     return routes
 
 
-def _adapter(config: Config, adapter: LiveAdapter, target: Callable[[str], Target]) -> Mapping[str, Route]:
+def _adapter(
+    config: Config, adapter: LiveAdapter, target: Callable[[str, str | None], Target]
+) -> Mapping[str, Route]:
     """The routes to an adapter: its name, and each of its revisions."""
     targets: dict[str, Target] = {}
     routes: dict[str, Route] = {}
     for revision, base in adapter.revisions.items():
-        if base not in config.models:
+        where = adapter.merged.get(revision)
+        if base not in config.models or (where is not None and where not in config.backends):
             continue
         upstream = f"{adapter.name}@{revision}"
-        lazy = config.backends[config.models[base].backend].adapter_slots is not None
+        lazy = where is None and config.backends[config.models[base].backend].adapter_slots is not None
         targets[revision] = replace(
-            target(base), model=adapter.name, upstream=upstream, adapter=True, revision=revision, lazy=lazy
+            target(base, where),
+            model=adapter.name,
+            upstream=upstream,
+            adapter=True,
+            revision=revision,
+            lazy=lazy,
         )
         routes[upstream] = Route(adapter.name, "revision", (targets[revision],), base=base)
     if adapter.current in targets:

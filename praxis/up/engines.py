@@ -18,7 +18,7 @@ from praxis.errors import PraxisError
 from praxis.up.environment import Environment
 from praxis.up.progress import Progress, Report
 from praxis.up.supervisor import Program
-from praxis.weights import EMBEDDED, prepare
+from praxis.weights import EMBEDDED, merged_revision, prepare
 
 Device = Literal["cpu", "cuda"]
 
@@ -118,11 +118,11 @@ def planned(config: Config, report: Report) -> list[Engine]:
                 f"`backends.{name}.launch`: `praxis up` starts vLLM only; start this {backend.kind} yourself, "
                 "keep it in `replicas` and remove `launch`."
             )
-        served = tuple(
-            dict.fromkeys(each.upstream for each in config.models.values() if each.backend == name)
-        )
+        served = _served(config, name)
         if not served:
-            raise PraxisError(f"`backends.{name}` is launched but no model in `models` uses it; add one.")
+            raise PraxisError(
+                f"`backends.{name}` is launched but no model in `models` and no merged adapter uses it; add one."
+            )
         model, local = resolve_model(backend.launch.model, config, report)
         for process, url in replicas(name, backend):
             if urlsplit(url).hostname not in LOOPBACK:
@@ -131,6 +131,17 @@ def planned(config: Config, report: Report) -> list[Engine]:
                 )
             engines.append(Engine(process, name, url, model, local, served, backend.launch.flags))
     return engines
+
+
+def _served(config: Config, backend: str) -> tuple[str, ...]:
+    """The names under which the engines of `backend` serve: of its models, and of the adapters merged into one."""
+    names = [each.upstream for each in config.models.values() if each.backend == backend]
+    names += [
+        f"{name}@{merged_revision(config.resolve(each.source))}"
+        for name, each in config.adapters.items()
+        if each.backend == backend
+    ]
+    return tuple(dict.fromkeys(names))
 
 
 def replicas(name: str, backend: Backend) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """`praxis adapters merge`: the same weights as PEFT's own merge, in bounded memory, whole or not at all."""
 
+import hashlib
 import json
 import os
 import re
@@ -152,7 +153,11 @@ def test_a_folder_holds_all_that_belongs_to_the_model(tmp_path: Path) -> None:
         assert (out / name).read_bytes() == (base / name).read_bytes()
     assert json.loads((out / "config.json").read_text()) == json.loads((base / "config.json").read_text())
     record = json.loads((out / "praxis-merge.json").read_text())
-    assert len(record["revision"]) == 12
+    digest = hashlib.sha256((out / "config.json").read_bytes())
+    for file in sorted(out.glob("*.safetensors")):
+        digest.update(file.read_bytes())
+    assert record["revision"] == digest.hexdigest()[:12]
+    assert f"NAME@{record['revision']}" in result.stdout
     assert [path.name for path in out.parent.iterdir()] == ["out"]
     assert not [path for path in out.iterdir() if "part" in path.suffix or "progress" in path.name]
 
@@ -264,7 +269,7 @@ def test_a_live_adapter_is_merged_by_its_name(own_gateway: Serve, tmp_path: Path
                     cwd=tmp_path, PRAXIS_API_KEY=running.admin_key)  # fmt: skip
     assert result.returncode == 0, result.stderr
     record = json.loads((tmp_path / "out" / "praxis-merge.json").read_text())
-    assert record["revision"] in next(iter(engine.loaded))
+    assert record["adapter_revision"] in next(iter(engine.loaded))
     assert record["base"] == str(base)
     unknown = praxis("adapters", "merge", "nursing", "--out", "more", "--url", running.url,
                      cwd=tmp_path, PRAXIS_API_KEY=running.admin_key)  # fmt: skip

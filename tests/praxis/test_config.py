@@ -178,6 +178,23 @@ def test_an_adapter_without_its_folder_is_a_mistake(tmp_path: Path) -> None:
     assert "adapter_config.json" in problem
 
 
+@pytest.mark.parametrize(
+    ("adapter", "expected"),
+    [
+        ("{base: law, source: m, mode: merged}", "needs `backend: …`"),
+        ("{base: law, source: m, backend: local}", "`backend` is for `mode: merged`"),
+        ("{base: law, source: m, mode: merged, backend: lokal}", "did you mean `local`?"),
+        ("{base: law, source: empty, mode: merged, backend: local}", "praxis-merge.json"),
+    ],
+)
+def test_a_merged_adapter_needs_its_model_and_a_backend(tmp_path: Path, adapter: str, expected: str) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "praxis-merge.json").write_text('{"revision": "0123456789ab"}')
+    (problem,) = problems(tmp_path, f"{GOOD}adapters:\n  medical: {adapter}\n")
+    assert problem.startswith("line 10: adapters.medical")
+    assert expected in problem
+
+
 def test_a_missing_file_and_a_binary_one_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load(tmp_path / "none.yaml")

@@ -69,6 +69,21 @@ def test_the_command_on_a_cpu(tmp_path: Path, model: Path) -> None:
     ]
 
 
+def test_an_engine_of_a_merged_adapter_serves_it_by_name_and_revision(tmp_path: Path, model: Path) -> None:
+    config = write(tmp_path, "{model: ./toy-model}")
+    (model / "praxis-merge.json").write_text(json.dumps({"revision": "0123456789ab"}))
+    text = config.path.read_text()
+    config.path.write_text(
+        text.replace(
+            "models:",
+            "  apart: {kind: vllm, replicas: ['http://127.0.0.1:8124'], launch: {model: ./toy-model}}\nmodels:",
+        )
+        + "adapters:\n  medical: {base: toy, source: toy-model, mode: merged, backend: apart}\n"
+    )
+    engines = planned(load(config.path), silent)
+    assert [engine.served for engine in engines] == [("toy-served",), ("medical@0123456789ab",)]
+
+
 @pytest.mark.parametrize(
     ("flags", "dtype"),
     [
