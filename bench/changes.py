@@ -137,6 +137,7 @@ def compare(before: Path, after: Path, tolerance: Tolerance) -> Sequence[Change]
     """Every figure that both results have. Raises ConfigError where they are of two kinds or have nothing in common."""
     from bench.load.compare import changes as gateway
     from bench.retrieval.compare import changes as retrieval
+    from bench.serve.compare import changes as serve
 
     old, new = read(before), read(after)
     if old["kind"] != new["kind"]:
@@ -144,7 +145,7 @@ def compare(before: Path, after: Path, tolerance: Tolerance) -> Sequence[Change]
             "bench compare",
             f"`{before}` is of `{old['kind']}` and `{after}` of `{new['kind']}`; give two of one",
         )
-    kinds = {"gateway": gateway, "retrieval": retrieval}
+    kinds = {"gateway": gateway, "serve": serve, "retrieval": retrieval}
     try:
         found = kinds[old["kind"]](old, new, tolerance)
     except (KeyError, TypeError, AttributeError) as error:

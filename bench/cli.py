@@ -10,6 +10,7 @@ import typer
 from bench.eval.cli import evaluate
 from bench.load.cli import bench_gateway
 from bench.retrieval.cli import bench_retrieval
+from bench.serve.cli import bench_serve
 from praxis.errors import PraxisError
 from praxis.tables import Format, render
 
@@ -21,6 +22,7 @@ bench = typer.Typer(
 )
 bench.command("gateway")(bench_gateway)
 bench.command("retrieval")(bench_retrieval)
+bench.command("serve")(bench_serve)
 
 
 @bench.command("compare")

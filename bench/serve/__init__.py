@@ -1,0 +1,1 @@
+"""Speed as a user feels it: open and closed loops of real requests on whatever answers OpenAI's chat completions."""
