@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from praxis.errors import NotFound
 from rag import tables
-from rag.answer.statutes import references, same_law
+from rag.answer.statutes import references, same_law, spellings
 from rag.editions import KEYS, Editions
 from rag.files import Files
 from rag.index import retrievers
@@ -181,7 +181,9 @@ class Library:
     ) -> Passage | None:
         passages = tables.passages.c
         condition = sa.and_(
-            passages.store_id.in_(store_ids), passages.article == article, passages.digest.is_not(None)
+            passages.store_id.in_(store_ids),
+            passages.article.in_(spellings(article)),
+            passages.digest.is_not(None),
         )
         found = [
             each

@@ -97,6 +97,13 @@ def canonical_article(text: str) -> str:
     return text
 
 
+def spellings(article: str) -> list[str]:
+    """How sources may write the article whose canonical name is `article`: 第六条, Article 6."""
+    found = re.fullmatch(r"第(.+)条", article)
+    value = read_numeral(found[1]) if found else None
+    return [article] if value is None else [article, f"Article {value}"]
+
+
 def _article(value: int, sub: str | None) -> str:
     return f"第{write_numeral(value)}条" + (f"之{sub}" if sub else "")
 

@@ -12,7 +12,6 @@ from lxml.html import HtmlElement
 from rag.ingest import text
 from rag.ingest.document import Document, Lines, Unreadable
 
-_BEGINS = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.I | re.S)
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{2,40})", re.I)
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 _DROPPED = (
@@ -79,19 +78,17 @@ _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
 _ENDS = re.compile(r"[。！？；.!?;]")
 
 
-def is_html(head: bytes) -> bool:
-    """Whether a file that begins with `head` is a page."""
-    return _BEGINS.match(head.removeprefix(b"\xef\xbb\xbf")) is not None
-
-
 def read(raw: bytes, encoding: str | None) -> Document:
     """The text of a page, in `encoding` where the uploader names it. Raises Unreadable."""
     declared = _CHARSET.search(raw[:4096])
     decoded = text.decode(raw, encoding, declared[1].decode("ascii") if declared else None)
+    parser = lxml.html.HTMLParser(huge_tree=True)
     try:
-        root = lxml.html.document_fromstring(_DECLARATION.sub("", decoded.text))
+        root = lxml.html.document_fromstring(_DECLARATION.sub("", decoded.text), parser)
     except (etree.ParserError, ValueError) as error:
         raise Unreadable("invalid_file", "The page has no content; save it again and upload that.") from error
+    if any("depth" in each.message.lower() for each in parser.error_log):
+        raise Unreadable("invalid_file", "The page is nested too deep to be read whole; save it more simply.")
     body = root.find("body")
     content = _content(body if body is not None else root)
     lines = Lines()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pypdfium2
 from pypdf import PdfReader
-from pypdf.errors import PdfReadError
+from pypdf.errors import LimitReachedError, PdfReadError
 
 from rag.ingest.document import Document, Unreadable
 from rag.ingest.text import chinese_share
@@ -86,6 +86,11 @@ def read(path: Path) -> Layer:
         unread = _unread(path, texts)
     except (Unreadable, MemoryError):
         raise
+    except LimitReachedError as error:
+        raise Unreadable(
+            "invalid_file",
+            "A part of the PDF unfolds to more than a page may hold; save it again, or without what makes it so large.",
+        ) from error
     except (PdfReadError, Exception) as error:  # pypdf meets damaged files with exceptions of any kind
         raise Unreadable(
             "invalid_file",

@@ -1,11 +1,19 @@
-"""Which reader a file needs, by its first bytes rather than its name, and what to say of files that have none."""
+"""Which reader a file needs, by its first bytes rather than its name, and what to say of files that have none.
+
+Readers are imported where they are needed, for this runs in a process of its own for each file.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
-from rag.ingest import docx, html, pdf, text
+from rag.ingest import text
 from rag.ingest.document import Document, Unreadable
+
+if TYPE_CHECKING:
+    from rag.ingest.pdf import Layer
 
 _TEXT_SUFFIXES = {"", ".txt", ".text", ".md", ".markdown"}
 _READ = {".pdf", ".docx", ".html", ".htm", ".xhtml"} | _TEXT_SUFFIXES
@@ -28,11 +36,12 @@ _FOREIGN = (
     (b"RIFF", "a sound or a film"),
     (b"\x1aE\xdf\xa3", "a film"),
 )
+_PAGE = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.I | re.S)
 MAX_TEXT = 20_000_000
 """Characters of extracted text; far above any statute book, far below what would choke the index."""
 
 
-def read(path: Path, filename: str, encoding: str | None = None) -> Document | pdf.Layer:
+def read(path: Path, filename: str, encoding: str | None = None) -> Document | Layer:
     """The text of the file at `path`, uploaded as `filename`, in `encoding` where its uploader names one; of a PDF
     with pages that must be recognised first, what there is.
 
@@ -44,6 +53,8 @@ def read(path: Path, filename: str, encoding: str | None = None) -> Document | p
     if not head:
         raise Unreadable("invalid_file", "The file is empty; upload one that has text.")
     if b"%PDF-" in head:
+        from rag.ingest import pdf
+
         layer = pdf.read(path)
         return layer if layer.unread else bounded(layer.document({}))
     return bounded(_read(path, head, suffix, encoding))
@@ -63,6 +74,8 @@ def _read(path: Path, head: bytes, suffix: str, encoding: str | None) -> Documen
             "unsupported_file", f"The file is {foreign}{named}; {_KNOWN}: save it as one of these."
         )
     if head.startswith(b"PK"):
+        from rag.ingest import docx
+
         return docx.read(path)
     if suffix in (".pdf", ".docx"):
         kind = "PDF" if suffix == ".pdf" else "Word document"
@@ -74,7 +87,9 @@ def _read(path: Path, head: bytes, suffix: str, encoding: str | None) -> Documen
             "unsupported_file", f"`{suffix}` files are not supported; {_KNOWN}: save it as one of these."
         )
     raw = path.read_bytes()
-    if suffix in (".html", ".htm", ".xhtml") or html.is_html(head):
+    if suffix in (".html", ".htm", ".xhtml") or _PAGE.match(head.removeprefix(b"\xef\xbb\xbf")):
+        from rag.ingest import html
+
         return html.read(raw, encoding)
     decoded = text.decode(raw, encoding)
     kind = "markdown" if suffix in (".md", ".markdown") else "text"
@@ -84,6 +99,8 @@ def _read(path: Path, head: bytes, suffix: str, encoding: str | None) -> Documen
 def _foreign(path: Path, head: bytes) -> str | None:
     """What the file is, for people, where Praxis does not read it. Raises Unreadable for a locked document."""
     if head.startswith(b"PK"):
+        from rag.ingest import docx
+
         return docx.what(path)
     if head.startswith(b"\xd0\xcf\x11\xe0"):
         if "EncryptedPackage".encode("utf-16-le") in path.read_bytes():

@@ -11,9 +11,8 @@ import asyncio
 import contextlib
 import json
 import os
-import resource
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,14 +31,15 @@ _LOST = 3
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What reading one file may take: bytes of memory, seconds of processor and of wall time; `page_…` for each page
-    that is recognised."""
+    that is recognised. Processor time is what ends a file that is made to be slow; wall time is far more, for a busy
+    machine must not fail a good one."""
 
     memory: int = 2 << 30
     processor: int = 120
-    wall: float = 300.0
+    wall: float = 900.0
     page_memory: int = 4 << 30
     page_processor: int = 60
-    page_wall: float = 240.0
+    page_wall: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ async def _child(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "rag.ingest.worker",
+        "rag.ingest.child",
         *arguments,
         cwd=_ROOT,
         env={"PATH": os.defpath, "PYTHONPATH": str(_ROOT), "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"},
@@ -149,58 +149,3 @@ def _too_slow(seconds: float) -> Unreadable:
         "invalid_file",
         f"Reading the file took more than {seconds:g} seconds; split it or save it more simply.",
     )
-
-
-def _bind(memory: str) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-
-
-def _read(path: str, filename: str, encoding: str, memory: str, processor: str) -> Iterator[object]:
-    _bind(memory)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(processor), int(processor) + 5))
-    try:
-        from rag.ingest import reader
-
-        found = reader.read(Path(path), filename, encoding or None)
-        if isinstance(found, Layer):
-            yield {"layer": found.pages, "unread": found.unread}
-        else:
-            yield {"text": found.text, "pages": found.pages, "facts": found.facts()}
-    except Unreadable as error:
-        yield {"error": {"code": error.code, "message": error.message}}
-    except (MemoryError, RecursionError):
-        message = (
-            "Reading the file takes more memory than a document should; split it or save it more simply."
-        )
-        yield {"error": {"code": "invalid_file", "message": message}}
-
-
-def _recognise(path: str, pages: str, memory: str, processor: str) -> Iterator[object]:
-    _bind(memory)
-    from rag.ingest import ocr
-
-    _allow(int(processor))
-    for number, lines in ocr.recognise(Path(path), json.loads(pages)):
-        yield {"page": number, "lines": lines}
-        _allow(int(processor))
-
-
-def _allow(seconds: int) -> None:
-    """So many more seconds of processor time, counted from now."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    soft = int(used.ru_utime + used.ru_stime) + seconds + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
-
-
-def main(mode: str, *arguments: str) -> None:
-    """The child: bind itself, read, answer."""
-    children: dict[str, Callable[..., Iterator[object]]] = {"read": _read, "recognise": _recognise}
-    for answer in children[mode](*arguments):
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

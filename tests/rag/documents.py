@@ -29,17 +29,17 @@ def pdf(*pages: Sequence[str]) -> bytes:
 
 
 def mixed(*pages: str | bytes | tuple[str, bytes]) -> bytes:
-    """A PDF of pages that are a line of text, a picture (of a PNG), both, or empty."""
+    """A PDF of pages that are a line of text, a picture (of a PNG), the one under the other, or empty."""
     pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
     out = io.BytesIO()
     canvas = Canvas(out, pagesize=A4)
     for page in pages:
         text, picture = page if isinstance(page, tuple) else (page, page)
-        if isinstance(picture, bytes):
-            canvas.drawImage(ImageReader(io.BytesIO(picture)), 0, 0, *A4)
         if isinstance(text, str):
             canvas.setFont("STSong-Light" if text > "\u2000" else "Helvetica", 12)
             canvas.drawString(60, 780, text)
+        if isinstance(picture, bytes):
+            canvas.drawImage(ImageReader(io.BytesIO(picture)), 0, 0, *A4)
         canvas.showPage()
     canvas.save()
     return out.getvalue()

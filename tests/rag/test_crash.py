@@ -4,9 +4,11 @@ import json
 import sqlite3
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.processes import eventually
+from tests.processes import ROOT, eventually
+from tests.rag import documents
 from tests.rag.conftest import SAMPLES, Rag
 
 # Two starts of the process and some minutes' worth of embedding on a busy machine.
@@ -68,3 +70,37 @@ def test_ingestion_goes_on_where_a_kill_cut_it_off(tmp_path: Path, model: Path) 
         hits = client.vector_stores.search(store, query="劳动合同 试用期 工资 仲裁", max_num_results=50).data
         assert hits
         assert ids[0] not in {each.file_id for each in hits}
+
+
+def test_pages_recognised_before_a_kill_are_kept_and_no_reader_outlives_it(
+    tmp_path: Path, model: Path
+) -> None:
+    scan = (ROOT / "tests" / "data" / "scan.png").read_bytes()
+
+    def kept(rag: Rag) -> list[tuple[int, str]]:
+        with sqlite3.connect(rag.folder / ".praxis" / "state.db") as state:
+            return list(state.execute("SELECT page, lines FROM rag_recognised ORDER BY page"))
+
+    with Rag(tmp_path, model) as rag:
+        client = rag.client()
+        file = client.files.create(file=("a.pdf", documents.mixed(scan, scan, scan)), purpose="assistants").id
+        store = client.vector_stores.create(name="scans", file_ids=[file]).id
+        eventually(lambda: kept(rag), "a page is recognised", within=200)
+        readers = psutil.Process(rag.process.pid).children()
+        rag.kill()
+        psutil.wait_procs(readers, timeout=30)
+        assert not any(each.is_running() for each in readers)
+        # A mark that no recognition would give shows that the page is not recognised again.
+        with sqlite3.connect(tmp_path / ".praxis" / "state.db") as state:
+            state.execute(
+                "UPDATE rag_recognised SET lines = ? WHERE page = 1",
+                ('["第一页早已认出，不再重认。' + "略" * 900 + '"]',),
+            )
+
+        rag.start()
+        entry = client.vector_stores.files.poll(file, vector_store_id=store, poll_interval_ms=500)
+        assert entry.status == "completed", entry.last_error
+        (content,) = client.vector_stores.files.content(file, vector_store_id=store).data
+        assert (content.text or "").startswith("第一页早已认出")
+        assert (content.text or "").count("第七条劳动者有权依法参加和组织工会") == 2
+        assert kept(rag) == []

@@ -1,9 +1,11 @@
 """Web pages: their content in the charset that they are really in, without scripts, menus and hidden text."""
 
+from pathlib import Path
+
 import pytest
 
-from rag.ingest import html
-from rag.ingest.document import Unreadable
+from rag.ingest import html, reader
+from rag.ingest.document import Document, Unreadable
 
 PAGE = """<!doctype html><html><head><meta charset="{charset}"><title>t</title><style>p {{}}</style></head><body>
 <nav><a href=1>首页</a></nav>
@@ -52,7 +54,21 @@ def test_a_page_without_content_is_refused() -> None:
             html.read(page, None)
 
 
-def test_pages_are_known_by_their_beginning() -> None:
-    assert html.is_html(b"\xef\xbb\xbf <!-- x --><!DOCTYPE HTML PUBLIC>")
-    assert html.is_html(b'<?xml version="1.0"?>\n<html xmlns="x">')
-    assert not html.is_html("<法律>".encode())
+def test_pages_are_known_by_their_beginning(tmp_path: Path) -> None:
+    for begins in (
+        b"\xef\xbb\xbf <!-- x --><!DOCTYPE HTML PUBLIC>",
+        b'<?xml version="1.0"?>\n<html xmlns="x">',
+    ):
+        path = tmp_path / "a.txt"
+        path.write_bytes(begins + "<body>甲<p>乙</body></html>".encode())
+        assert [each.text for each in [reader.read(path, "a.txt")] if isinstance(each, Document)] == [
+            "甲\n乙"
+        ]
+    path.write_text("<法律>甲", encoding="utf-8")
+    assert [each.text for each in [reader.read(path, "a.txt")] if isinstance(each, Document)] == ["<法律>甲"]
+
+
+def test_a_page_nested_without_end_is_refused_rather_than_cut_off() -> None:
+    deep = "<div>" * 20_000 + "甲" + "</div>" * 20_000
+    with pytest.raises(Unreadable, match="nested"):
+        html.read(f"<html><body>乙{deep}</body></html>".encode(), None)

@@ -3,6 +3,8 @@
 import itertools
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rag.ingest import statutes
 from rag.ingest.document import Chunk
@@ -195,3 +197,36 @@ def test_a_long_article_goes_on_from_its_head_and_knows_paragraph_and_item() -> 
         "第一款", "第一款第二项", "第一款第四项", "第一款第六项", "第二款",
     ] or [each.clause for each in pieces][-1] == "第二款"  # fmt: skip
     assert {each.clause for each in split(text, limit=2000)} == {None}
+
+
+LINES = st.sampled_from(
+    [
+        *ACT.split("\n"),
+        *JUDGMENT.split("\n"),
+        *GUIDELINE.split("\n"),
+        *PAPER.split("\n"),
+        "第一条 甲。",
+        "第二条 乙：",
+        "（一）丙；",
+        "第三章 丁",
+        "第三十条的规定适用。",
+        "字" * 130,
+        "a b " * 40,
+        "\u3000",
+        "附件一：表",
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(LINES, max_size=40).map("\n".join), st.sampled_from([20, 64, 200]), st.sampled_from([0, 8, 50])
+)
+def test_no_mixture_of_structures_loses_text(text: str, limit: int, overlap: int) -> None:
+    at = begun = 0
+    for chunk in split(text, limit, overlap):
+        assert not text[at : chunk.start].strip()
+        assert begun <= chunk.start < chunk.end <= chunk.start + limit
+        assert chunk.end > at
+        begun, at = chunk.start, chunk.end
+    assert not text[at:].strip()

@@ -125,7 +125,7 @@ def test_the_reading_process_has_no_secret(tmp_path: Path, monkeypatch: pytest.M
 
     def readers() -> list[psutil.Process]:
         children = psutil.Process().children()
-        return [each for each in children if "rag.ingest.worker" in each.cmdline()]
+        return [each for each in children if "rag.ingest.child" in each.cmdline()]
 
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(anyio.run, extract, pipe, "a.txt", Limits())
