@@ -20,7 +20,7 @@ from praxis.config import Config
 from praxis.configuration import Configuration
 from praxis.errors import NotAuthenticated
 from rag import tables
-from rag.api import chat, embeddings, internal, vector_stores
+from rag.api import chat, embeddings, internal, tuning, vector_stores
 from rag.api import files as files_api
 from rag.editions import Editions
 from rag.files import Files
@@ -33,6 +33,7 @@ from rag.ingest.worker import Limits
 from rag.library import Library
 from rag.links import Links
 from rag.stores import Stores
+from rag.tuning import Tunings
 
 logger = logging.getLogger("praxis.rag")
 
@@ -59,6 +60,7 @@ def create_app(
     files = Files(engine, config.home / "rag" / "files", shelf)
     ingestion = Ingestion(engine, files, shelf, embedder, limits or Limits())
     library = Library(engine, embedder, shelf, files, Stores(engine, shelf, ingestion.wake), Editions(engine))
+    tunings = Tunings(engine, embedder, shelf)
     generation = Generation(gateway, secret)
 
     def current() -> Config:
@@ -87,6 +89,7 @@ def create_app(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(tunings.stop)
             await asyncio.to_thread(shelf.save)
             await generation.aclose()
             engine.dispose()
@@ -96,6 +99,7 @@ def create_app(
     app.add_middleware(Guard, secret=secret)
     app.include_router(files_api.routes(library, links))
     app.include_router(vector_stores.routes(library, access))
+    app.include_router(tuning.routes(tunings, access))
     app.include_router(embeddings.routes(embedder, _decoder()))
     app.include_router(internal.routes(library, current))
     app.include_router(chat.routes(library, current, generation, links, access.permit))

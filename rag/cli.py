@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -148,6 +149,78 @@ def rebuild(name: NameArgument, url: UrlOption = URL) -> None:
     typer.echo(f"{name}: {counts['completed']} of {counts['total']} files are searchable.")
     if counts["failed"]:
         raise typer.Exit(1)
+
+
+@knowledge.command("tune")
+def tune(
+    name: NameArgument,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="JSON lines of `query` and `gold`; without it, what was learned.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, another order of learning.")] = 0,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget what was learned.")] = False,
+    url: UrlOption = URL,
+) -> None:
+    """Let NAME learn from questions with known answers, measured on held-out ones and kept only where it helps."""
+    gateway = _Gateway(url)
+    path = f"/vector_stores/{gateway.store(name)}/tuning"
+    if forget:
+        gateway.ask("DELETE", path)
+        typer.echo(f"{name}: what was learned is forgotten.")
+        return
+    if questions is not None:
+        gateway.ask("POST", path, json={"questions": _json_lines(questions), "seed": seed})
+    while (state := gateway.ask("GET", path))["status"] == "in_progress":
+        typer.echo(f"\r{name}: {state['progress']:.0%}", nl=False, err=True)
+        time.sleep(_POLL_SECONDS)
+    if questions is not None:
+        typer.echo("\r", nl=False, err=True)
+    if state["status"] == "failed":
+        raise PraxisError(state["last_error"]["message"])
+    if state["status"] == "none":
+        interrupted = "Tuning was interrupted; run it again." if questions else None
+        if interrupted:
+            raise PraxisError(interrupted)
+        typer.echo(f"{name} has learned nothing yet; `--questions FILE` lets it.")
+        return
+    for line in _tuning_lines(name, state):
+        typer.echo(line)
+
+
+def _tuning_lines(name: str, state: dict[str, Any]) -> Iterator[str]:
+    """What a tuning found, as a small table."""
+    yield f"{name}: {state['used']} of {state['questions']} questions have their answers here (seed {state['seed']})."
+    yield f"{'held out':<24}{'recall@10':>18}{'mrr@10':>18}"
+    for key, label in (("random", "any questions"), ("apart", "on laws not learned")):
+        if found := state[key]:
+            cells = (
+                f"{found['before'][each]:.3f} → {found['after'][each]:.3f}"
+                for each in ("recall@10", "mrr@10")
+            )
+            yield f"{label:<24}" + "".join(f"{cell:>18}" for cell in cells)
+    if not state["kept"]:
+        yield "It would not help and is not used."
+    elif not state["applied"]:
+        yield "It was learned with another embedding model and is not used; tune again."
+    else:
+        yield "It is kept and used from now on."
+
+
+def _json_lines(path: Path) -> list[Any]:
+    """The values of a file of JSON lines. Raises InvalidRequest naming the line that is none."""
+    values = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        if line.strip():
+            try:
+                values.append(json.loads(line))
+            except ValueError as error:
+                raise InvalidRequest(f"`{path}` line {number} is no JSON ({error}).") from None
+    return values
 
 
 class _Gateway:

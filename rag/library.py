@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.schema import NodeWithScore, QueryBundle
+from llama_index.core.schema import NodeWithScore
 from sqlalchemy import Engine
 
 from praxis.errors import NotFound
@@ -20,11 +19,10 @@ from rag import tables
 from rag.answer.statutes import references, same_law, spellings
 from rag.editions import KEYS, Editions
 from rag.files import Files
-from rag.index import retrievers
 from rag.index.embedding import Embedder, Vectors
 from rag.index.filters import Filter
 from rag.index.lexicon import statutory
-from rag.index.retrievers import Allowed, DenseRetriever, FusionRetriever, KeywordRetriever, Restated
+from rag.index.retrievers import Allowed, HybridRetriever, wordings
 from rag.index.shelf import Shelf, StoreIndex
 from rag.passages import Hit, Passage
 from rag.stores import Stores
@@ -117,13 +115,9 @@ class Library:
         restated = statutory(query)
         vectors = self.embedder.queries([query, restated] if restated else [query])
         vector = vectors[0]
-        dense, words = DenseRetriever(indexes, allowed), KeywordRetriever(indexes, allowed)
-        rankings: list[tuple[BaseRetriever, float]] = [(dense, retrievers.DENSE), (words, retrievers.KEYWORD)]
-        if restated:
-            other = QueryBundle(restated, embedding=vectors[1].tolist())
-            rankings.append((Restated(words, other), retrievers.RESTATED_KEYWORD))
-            rankings.append((Restated(dense, other), retrievers.RESTATED_DENSE))
-        ranked = FusionRetriever(rankings).retrieve(QueryBundle(query, embedding=vector.tolist()))
+        said = wordings(query, restated, vectors)
+        retriever = HybridRetriever(indexes, allowed, said, self.embedder.span)
+        ranked = retriever.retrieve(query)
         found = ranked[: 2 * limit + 10]  # some may have been deleted by the time that they are read
         scores = self._relevance(indexes, found, vector)
         passages = self._passages([int(each.node.node_id) for each in found])

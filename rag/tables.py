@@ -138,6 +138,17 @@ drafts = sa.Table(
 )
 
 
+tunings = sa.Table(
+    "rag_tuning",
+    _metadata,
+    Column("store_id", _cascade("rag_store.id"), primary_key=True),
+    Column("fingerprint", Text, nullable=False),  # of the embedder that it was learned with
+    Column("created_at", Integer, nullable=False),
+    Column("learned", sa.LargeBinary),  # none where it was found not to help
+    Column("report", sa.JSON, nullable=False),
+)
+
+
 def _present(connection: Connection) -> None:
     """Make what is missing of the tables above. A column that comes later may be empty, so that rows need no change."""
     _metadata.create_all(connection)

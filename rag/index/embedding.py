@@ -99,6 +99,11 @@ class Embedder:
         """What a stored vector must have been made with to be comparable with this model's."""
         return f"{self.name}|{self.dimensions}|{self.manner.query}|{self.manner.passage}|normalised"
 
+    @property
+    def span(self) -> float:
+        """The difference between the cosines of texts that say the same and of unrelated ones."""
+        return self.manner.same - self.manner.unrelated
+
     def count(self, text: str) -> int:
         """The number of tokens of `text`, without prefix and special tokens."""
         return len(self._tokenizer.encode(text, add_special_tokens=False, verbose=False))
@@ -120,8 +125,7 @@ class Embedder:
 
     def relevance(self, cosine: float) -> float:
         """A question-passage cosine of this model on the scale of 0 (nothing to do with it) to 1."""
-        span = self.manner.same - self.manner.unrelated
-        return float(min(1.0, max(0.0, (cosine - self.manner.unrelated) / span)))
+        return float(min(1.0, max(0.0, (cosine - self.manner.unrelated) / self.span)))
 
     def _rows(self, texts: Sequence[str], prompt: str) -> Vectors:
         if not texts:

@@ -78,26 +78,30 @@ class FaissStore(BasePydanticVectorStore):
 
     def query(self, query: VectorStoreQuery, **_: Any) -> VectorStoreQueryResult:
         """The nearest vectors; `node_ids`, where given, are the only ones considered."""
-        vector = np.asarray([query.query_embedding], np.float32)
-        if vector.shape != (1, self.dimensions):
+        vector = np.asarray(query.query_embedding, np.float32)
+        if vector.shape != (self.dimensions,):
             raise ValueError(f"a query vector has {self.dimensions} numbers, not {vector.shape[-1]}")
-        parameters = None
-        if query.node_ids is not None:
-            allowed = np.asarray([int(each) for each in query.node_ids], np.int64)
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(allowed))  # type: ignore[call-arg]
-        scores, ids = self._index.search(
-            vector, min(query.similarity_top_k, max(1, len(self))), params=parameters
-        )
-        found = [
-            (str(each), float(score)) for each, score in zip(ids[0], scores[0], strict=True) if each >= 0
-        ]
+        allowed = None if query.node_ids is None else np.asarray([int(each) for each in query.node_ids])
+        found = self.nearest(vector, query.similarity_top_k, allowed)
         return VectorStoreQueryResult(
-            ids=[each for each, _ in found], similarities=[score for _, score in found]
+            ids=[str(each) for each, _ in found], similarities=[score for _, score in found]
         )
 
     def ids(self) -> npt.NDArray[np.int64]:
         """The ids of all vectors."""
         return np.asarray([each for ids in self._documents.values() for each in ids], np.int64)
+
+    def nearest(
+        self, vector: Vectors, limit: int, allowed: npt.NDArray[np.int64] | None = None
+    ) -> list[tuple[int, float]]:
+        """The `limit` ids whose vectors are nearest to `vector`, best first, with their inner products."""
+        parameters = None
+        if allowed is not None:
+            selector = faiss.IDSelectorBatch(np.asarray(allowed, np.int64))
+            parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        row = np.asarray(vector, np.float32).reshape(1, -1)
+        scores, ids = self._index.search(row, min(limit, max(1, len(self))), params=parameters)
+        return [(int(each), float(score)) for each, score in zip(ids[0], scores[0], strict=True) if each >= 0]
 
     def ids_of(self, document: str) -> list[int]:
         """The ids of a document's vectors."""
@@ -107,10 +111,7 @@ class FaissStore(BasePydanticVectorStore):
         """The cosine of `vector` with each of `ids` that is here."""
         if not ids:
             return {}
-        parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(np.asarray(ids, np.int64)))  # type: ignore[call-arg]
-        row = np.asarray(vector, np.float32).reshape(1, -1)
-        scores, found = self._index.search(row, len(ids), params=parameters)
-        return {int(id_): float(score) for id_, score in zip(found[0], scores[0], strict=True) if id_ >= 0}
+        return dict(self.nearest(vector, len(ids), np.asarray(ids, np.int64)))
 
     def save(self, folder: Path, key: str) -> None:
         """Write the index to `folder` under `key`, which names what it was made from; whole or not at all."""

@@ -90,18 +90,26 @@ class Keywords:
             self._compact()
 
     def search(
-        self, query: str, limit: int, allowed: npt.NDArray[np.int64] | None = None
+        self,
+        query: str,
+        limit: int,
+        allowed: npt.NDArray[np.int64] | None = None,
+        also: Collection[int] = (),
     ) -> list[tuple[int, float]]:
-        """The best `limit` ids with their scores, best first; none whose score is zero. `allowed` bounds them."""
+        """The best `limit` ids with their scores, best first, then those of `also`; none whose score is zero.
+
+        `allowed` bounds the best.
+        """
         if not self._slot_of:
             return []
         scores = self._scores(query)
         ids = np.frombuffer(self._ids, np.int64)
-        if allowed is not None:
-            scores[~np.isin(ids, allowed)] = 0
-        best = np.argpartition(-scores, min(limit, len(scores) - 1))[:limit]
-        best = best[np.argsort(-scores[best], kind="stable")]
-        return [(int(ids[each]), float(scores[each])) for each in best if scores[each] > 0]
+        eligible = scores if allowed is None else np.where(np.isin(ids, allowed), scores, 0)
+        best = np.argpartition(-eligible, min(limit, len(scores) - 1))[:limit]
+        best = best[np.argsort(-eligible[best], kind="stable")]
+        slots = [int(each) for each in best if eligible[each] > 0]
+        slots += {self._slot_of[each] for each in also if each in self._slot_of} - set(slots)
+        return [(int(ids[each]), float(scores[each])) for each in slots if scores[each] > 0]
 
     def _scores(self, query: str) -> npt.NDArray[np.float32]:
         scores = np.zeros(len(self._ids), np.float32)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
@@ -20,8 +21,19 @@ from rag import tables
 from rag.index.embedding import Embedder, Vectors
 from rag.index.faiss_store import FaissStore
 from rag.index.keywords import Keywords
+from rag.index.tuning import Tuning, key
 
 logger = logging.getLogger("praxis.rag")
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Passages near a vector, with their cosines, and the vector that was used; where it is not the one asked for,
+    `rise` brings its cosines to the height of that one's, so that stores compare."""
+
+    found: list[tuple[int, float]]
+    vector: Vectors
+    rise: float = 0.0
 
 
 @dataclass(slots=True)
@@ -32,17 +44,42 @@ class StoreIndex:
     keywords: Keywords
     generation: int
     saved: int
+    keys: dict[int, int] = field(default_factory=dict)  # of the passages, by id
+    tuning: Tuning | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def add(self, ids: Sequence[int], file_id: str, vectors: Vectors, texts: Iterable[str]) -> None:
+    def add(
+        self,
+        ids: Sequence[int],
+        file_id: str,
+        vectors: Vectors,
+        texts: Iterable[str],
+        digests: Iterable[str],
+    ) -> None:
         """Take in the passages of one file."""
         self.vectors.put(ids, [file_id] * len(ids), vectors)
-        for id_, text in zip(ids, texts, strict=True):
+        for id_, text, digest in zip(ids, texts, digests, strict=True):
             self.keywords.add(id_, text)
+            self.keys[id_] = key(digest)
+
+    def nearest(self, vector: Vectors, limit: int, allowed: npt.NDArray[np.int64] | None = None) -> Near:
+        """The `limit` passages nearest to `vector`, turned by what was learned where it applies; `allowed` bounds
+        them."""
+        plain = self.vectors.nearest(vector, limit, allowed)
+        if self.tuning is None or not plain:
+            return Near(plain, vector)
+        share = sum(self.keys.get(id_) in self.tuning.covered for id_, _ in plain) / len(plain)
+        if (turned := self.tuning.turned(vector, share)) is None:
+            return Near(plain, vector)
+        found = self.vectors.nearest(turned, limit, allowed)
+        return Near(found, turned, plain[0][1] - found[0][1])
 
     def remove(self, file_id: str) -> None:
         """Forget every passage of a file."""
-        self.keywords.remove(self.vectors.ids_of(file_id))
+        gone = self.vectors.ids_of(file_id)
+        self.keywords.remove(gone)
+        for id_ in gone:
+            self.keys.pop(id_, None)
         self.vectors.delete(file_id)
 
 
@@ -139,6 +176,7 @@ class Shelf:
                 passages.path,
                 passages.head,
                 passages.text,
+                passages.digest,
             )
             rows = connection.execute(
                 sa.select(*columns)
@@ -148,6 +186,7 @@ class Shelf:
             index = StoreIndex(
                 FaissStore(self._embedder.dimensions), Keywords(), row.generation if row else 0, -1
             )
+            index.tuning = self._tuning(connection, store_id)
             ids, documents = [each.id for each in rows], [each.file_id for each in rows]
             if index.vectors.load(self._folder / store_id, self._key(index.generation), ids, documents):
                 index.saved = index.generation
@@ -155,8 +194,19 @@ class Shelf:
                 index.vectors.put(ids, documents, self._vectors(connection, store_id))
         for each in rows:
             index.keywords.add(each.id, keyword_text(each.law, each.path, each.head, each.text))
+            index.keys[each.id] = key(each.digest)
         logger.info("store loaded", extra={"store": store_id, "passages": len(ids)})
         return index
+
+    def _tuning(self, connection: Connection, store_id: str) -> Tuning | None:
+        """What the store learned, unless it was with another embedder."""
+        tunings = tables.tunings.c
+        learned = connection.execute(
+            sa.select(tunings.learned).where(
+                tunings.store_id == store_id, tunings.fingerprint == self._embedder.fingerprint
+            )
+        ).scalar()
+        return Tuning.loaded(learned) if learned else None
 
     def _vectors(self, connection: Connection, store_id: str) -> Vectors:
         passages = tables.passages.c

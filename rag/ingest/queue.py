@@ -236,7 +236,13 @@ class Ingestion:
                 found = [ids[at] for at in digests]
                 rows: Vectors = np.asarray([vectors[digest] for digest in digests.values()], np.float32)
                 words = [_words(nodes[at]) for at in digests]
-                index.add(found, job.file_id, rows.reshape(-1, self._embedder.dimensions), words)
+                index.add(
+                    found,
+                    job.file_id,
+                    rows.reshape(-1, self._embedder.dimensions),
+                    words,
+                    digests.values(),
+                )
                 index.generation += 1
 
     def _still_wanted(self, connection: Connection, job: Job) -> bool:
