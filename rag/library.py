@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from praxis.errors import NotFound
 from rag import tables
-from rag.answer.statutes import references, same_law, spellings
+from rag.answer.statutes import known_law, references, same_law, spellings
 from rag.editions import KEYS, Editions
 from rag.files import Files
 from rag.index.embedding import Embedder, Vectors
@@ -153,12 +153,19 @@ class Library:
         if not _NAMES_ARTICLE.search(query):
             return []
         plain = _BEFORE_NUMBER.sub("", _BARE_NUMBER.sub(r"第\1条", query))
+        laws = self._laws(store_ids)
         found = [
-            self._article(store_ids, each.law, each.article, allowed)
-            for each in references(plain, self._laws(store_ids))
+            self._article(store_ids, self._meant(each.law, laws), each.article, allowed)
+            for each in references(plain, laws)
             if each.law and each.article
         ]
         return [each for each in found if each is not None]
+
+    def _meant(self, law: str, laws: Sequence[str]) -> str:
+        """`law` as the stores call it where it is a short form of one of `laws`."""
+        if any(same_law(each, law) for each in laws):
+            return law
+        return known_law(law, laws) or law
 
     def _laws(self, store_ids: Sequence[str]) -> list[str]:
         passages = tables.passages.c

@@ -163,5 +163,5 @@ def _present(connection: Connection) -> None:
                 connection.exec_driver_sql(f"ALTER TABLE {name} {kind}")
 
 
-STEPS: Sequence[Step] = (_present, _present, _present, _present, _present)
+STEPS: Sequence[Step] = (_present, _present, _present, _present, _present, _present)
 """One for each time that the tables grew."""

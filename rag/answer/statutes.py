@@ -17,11 +17,13 @@ _FULL_WIDTH = str.maketrans("０１２３４５６７８９．％", "0123456789.
 _NUMERAL = r"[0-9０-９零〇一二两三四五六七八九十百千]{1,9}"
 _ARTICLE = rf"第\s?(?P<number>{_NUMERAL})\s?条(?:\s?之\s?(?P<sub>[一二三四五六七八九十]{{1,3}}))?"
 _LAW_ENDING = r"(?:法典|法|条例|规定|办法|解释|细则|规则|章程)"
+_BOOK = r"(?<=法典)[一-鿿]{1,4}编"
 _REFERENCE = re.compile(
     rf"《(?P<titled>[^《》\n]{{2,60}})》(?:\s?[（(][^（）()\n]{{0,30}}[）)])?(?:\s?的?\s?{_ARTICLE})?"
-    rf"|(?P<bare>[一-鿿·]{{0,24}}{_LAW_ENDING})?{_ARTICLE.replace('number', 'number2').replace('sub', 'sub2')}"
+    rf"|(?P<bare>[一-鿿·]{{0,24}}{_LAW_ENDING}(?:{_BOOK})?)?{_ARTICLE.replace('number', 'number2').replace('sub', 'sub2')}"
     r"|\bArt(?:icle|\.)\s?(?P<english>\d{1,4})(?:\s+of\s+(?:the\s+)?(?P<act>[A-Z][\w' ]{2,60}?(?:Law|Act|Code|Regulations?)))?"
 )
+_LEAST_PART = 3
 _IS_LAW = re.compile(rf"{_LAW_ENDING}$")
 _LEAD_IN = re.compile(
     r"根据|依据|依照|按照|参照|违反|适用|规定的|以及|同时|其中|包括|属于|符合|见|和|与|及|或|的|是|在|了|由|即|如|按"
@@ -118,6 +120,38 @@ def same_law(one: str, other: str) -> bool:
     """Whether two names mean one law; a code names each of its books (民法典, 民法典·合同编)."""
     a, b = short_name(one), short_name(other)
     return a == b or a.startswith(f"{b}·") or b.startswith(f"{a}·")
+
+
+def known_law(text: str, laws: Iterable[str]) -> str | None:
+    """The one of `laws` whose name, or short form of it, `text` ends with; None where there is none or more than one.
+
+    A short form leaves out characters but the first and the kind (劳合法, 民诉法, 道交法); of a judicial interpretation,
+    whose name begins with who made it, any part of the name with the kind will do (担保制度解释), or the law that it is on
+    (民诉法解释).
+    """
+    text = re.sub(f"{_BOOK}$", "", text.strip("《》"))
+    known = sorted(set(laws))
+    for start in range(len(text) - 1):
+        tail = text[start:]
+        found = [law for law in known if short_name(law) == tail] or [
+            law for law in known if _abbreviates(tail, law)
+        ]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def _abbreviates(short: str, law: str) -> bool:
+    name = short_name(law)
+    kind, own = _IS_LAW.search(short), _IS_LAW.search(name)
+    if not kind or not own or kind[0] != own[0] or kind.start() < 1:
+        return False
+    start = short[: kind.start()]
+    if "关于" in name:
+        about = re.search(r"《([^《》]+)》", law)
+        return (len(start) >= _LEAST_PART and start in name) or bool(about and _abbreviates(start, about[1]))
+    letters = iter(name[: own.start()])
+    return start[0] == name[0] and all(char in letters for char in start)
 
 
 def references(text: str, known_laws: Iterable[str] = (), law: str | None = None) -> list[Reference]:

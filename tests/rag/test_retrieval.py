@@ -30,6 +30,7 @@ def test_the_overtime_question_finds_the_article_that_grants_overtime_pay(rag: R
         "《劳动法》第44条怎么说",
         "劳动法 44 条",
         "中华人民共和国劳动法第四十四条规定了什么",
+        "劳法第 44 条",
     ],
 )
 def test_a_named_article_comes_first_and_is_certain(rag: Rag, labour_law: str, query: str) -> None:

@@ -147,13 +147,13 @@ def store(client: openai.OpenAI) -> str:
 def tuned(client: openai.OpenAI, store: str, body: dict[str, Any]) -> dict[str, Any]:
     """Tune a store and wait for what is found."""
     path = f"/vector_stores/{store}/tuning"
-    client.post(path, body=body, cast_to=dict)
+    client.post(path, body=body, cast_to=dict[str, Any])
     eventually(lambda: look(client, store)["status"] != "in_progress", "tuning ends", within=300)
     return look(client, store)
 
 
 def look(client: openai.OpenAI, store: str) -> dict[str, Any]:
-    return client.get(f"/vector_stores/{store}/tuning", cast_to=dict)  # type: ignore[no-any-return]
+    return client.get(f"/vector_stores/{store}/tuning", cast_to=dict[str, Any])
 
 
 def test_a_store_is_tuned_measured_and_forgets(client: openai.OpenAI, store: str) -> None:
@@ -166,7 +166,7 @@ def test_a_store_is_tuned_measured_and_forgets(client: openai.OpenAI, store: str
     assert found["kept"] is found["applied"] is (gain > 0)
     again = tuned(client, store, {"questions": questions(), "seed": 1})
     assert {**again, "created_at": 0} == {**found, "created_at": 0}
-    assert client.delete(f"/vector_stores/{store}/tuning", cast_to=dict)["status"] == "none"
+    assert client.delete(f"/vector_stores/{store}/tuning", cast_to=dict[str, Any])["status"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -183,11 +183,11 @@ def test_what_cannot_be_learned_from_is_refused_by_name(
     client: openai.OpenAI, store: str, body: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(openai.BadRequestError, match=said):
-        client.post(f"/vector_stores/{store}/tuning", body=body, cast_to=dict)
+        client.post(f"/vector_stores/{store}/tuning", body=body, cast_to=dict[str, Any])
 
 
 def test_nobody_else_sees_or_changes_a_tuning(client: openai.OpenAI, store: str, rag: Rag) -> None:
     stranger = rag.client("stranger")
     for call in (stranger.get, stranger.delete, stranger.post):
         with pytest.raises(openai.NotFoundError, match=store):
-            call(f"/vector_stores/{store}/tuning", cast_to=dict)
+            call(f"/vector_stores/{store}/tuning", cast_to=dict[str, Any])

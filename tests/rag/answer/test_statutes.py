@@ -4,6 +4,7 @@ import pytest
 
 from rag.answer.statutes import (
     canonical_article,
+    known_law,
     quantities,
     read_numeral,
     references,
@@ -82,3 +83,38 @@ def test_figures_are_compared_by_value() -> None:
 def test_what_only_looks_like_a_figure_is_none() -> None:
     assert not quantities("《劳动法》第四十四条第二款（一）统一规定，一般第一次")
     assert not quantities("1. 工资\n（2）加班费")
+
+
+LAWS = (
+    "中华人民共和国劳动合同法",
+    "中华人民共和国劳动法",
+    "中华人民共和国民法典",
+    "中华人民共和国民事诉讼法",
+    "中华人民共和国道路交通安全法",
+    "中华人民共和国道路运输条例",
+    "最高人民法院关于适用《中华人民共和国民事诉讼法》的解释",
+    "最高人民法院关于适用《中华人民共和国保险法》若干问题的解释（二）",
+    "最高人民法院关于适用《中华人民共和国保险法》若干问题的解释（三）",
+    "最高人民法院关于适用《中华人民共和国民法典》有关担保制度的解释",
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("劳合法", LAWS[0]),
+        ("请问劳合法", LAWS[0]),
+        ("劳动法", LAWS[1]),
+        ("民法典合同编", LAWS[2]),
+        ("民诉法", LAWS[3]),
+        ("道交法", LAWS[4]),
+        ("民诉法解释", LAWS[6]),
+        ("担保制度解释", LAWS[9]),
+        ("合同法", None),  # a law of its own, which is not here
+        ("保险法解释", None),  # there are two
+        ("公司法", None),
+        ("法", None),
+    ],
+)
+def test_a_short_form_means_the_one_law_that_it_fits(said: str, meant: str | None) -> None:
+    assert known_law(said, LAWS) == meant
