@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway.adapters.desired import Author, By, Desired, Revision, described, earlier
-from gateway.adapters.reconcile import Adapters, fresh
+from gateway.adapters.desired import Author, By, Desired, Revision, described, earlier, first_of
+from gateway.adapters.reconcile import Adapters
 from gateway.adapters.traffic import Counts
 from gateway.routing.replica import Replica
 from praxis.config import Config
@@ -64,7 +64,7 @@ class Changes:
         )
         async with adapters.change():
             before = self._desired(name)
-            known = self._known(name, revision.revision)
+            known = self._adapters.known(name, revision.revision)
             if known is not None and known.place == revision.place:
                 revision = replace(known, held=True)
             await adapters.hold(revision)
@@ -75,7 +75,7 @@ class Changes:
             elif not stage and not (
                 live and before is not None and before.canary is None and known == revision
             ):
-                after = (before or fresh(revision)).answering(revision)
+                after = (before or first_of(revision)).answering(revision)
                 replaced = {before.revision, before.canary} if before is not None else set()
                 keep = {revision.revision, *(self._held(name) - replaced)}
                 await adapters.write("load", revision, author, before, after, keep=sorted(keep))
@@ -89,7 +89,7 @@ class Changes:
             revision, before = self._find(name, wanted), self._desired(name)
             if before is None or before.revision != revision.revision or before.canary is not None:
                 await adapters.hold(revision)
-                after = (before or fresh(revision)).answering(revision)
+                after = (before or first_of(revision)).answering(revision)
                 keep = await self._kept(name, before, after)
                 await adapters.write("promote", revision, author, before, after, keep=keep)
         return await self._settled(name)
@@ -133,7 +133,7 @@ class Changes:
                 await self._end_canary("rollback", before, author)
             else:
                 last = earlier(await asyncio.to_thread(adapters.desired.history, name))
-                revision = self._known(name, last or "")
+                revision = self._adapters.known(name, last or "")
                 if revision is None:
                     raise Conflict(f"`{name}` has answered with nothing before {before.revision}.")
                 await adapters.hold(revision)
@@ -323,10 +323,6 @@ class Changes:
         if self._held(name):
             raise Conflict(f"`{name}` is only staged; promote one of its revisions first.", param="name")
         raise _unknown(name)
-
-    def _known(self, name: str, revision: str) -> Revision | None:
-        same = (each for each in self._adapters.state.revisions if each.name == name)
-        return next((each for each in same if each.revision == revision), None)
 
     def _held(self, name: str) -> set[str]:
         return {each.revision for each in self._adapters.state.revisions if each.name == name and each.held}

@@ -177,6 +177,18 @@ class Desired:
         )  # fmt: skip
 
 
+def first_of(revision: Revision) -> Desired:
+    """The adapter of which `revision` is the first."""
+    return Desired(
+        revision.name,
+        revision.base,
+        revision.source,
+        revision.revision,
+        revision.created_by,
+        revision.created_at,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Author:
     """Who makes a change, why, and from where."""

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.adapters.desired import (
-    FILE,
     Action,
     Author,
     Desired,
@@ -24,10 +22,12 @@ from gateway.adapters.desired import (
     Revision,
     State,
 )
+from gateway.adapters.filed import take_over
 from gateway.adapters.fit import fit_of
-from gateway.adapters.fleet import Fleet, residents
+from gateway.adapters.fleet import Fleet
 from gateway.adapters.lease import Lease
 from gateway.adapters.peers import Peers
+from gateway.adapters.slots import Slots
 from gateway.adapters.source import Source, read, read_merged
 from gateway.adapters.tally import Tally
 from gateway.adapters.traffic import Traffic, too_cold
@@ -75,6 +75,7 @@ class Adapters:
         self.desired = desired
         self.config = config
         self.fleet = fleet
+        self.slots = Slots(fleet, traffic, peers)
         self.traffic = traffic
         self.tally = tally
         self.state = State()
@@ -84,7 +85,7 @@ class Adapters:
         self._seen = ""
         self._counted = 0.0
         self._import_due = True
-        self._awaited: set[str] = set()
+        self.awaited: set[str] = set()
         self._refreshing = asyncio.Lock()
         self._reconciling: set[str] = set()
         self._warming: dict[str, asyncio.Task[None]] = {}
@@ -105,7 +106,9 @@ class Adapters:
         await self.poll()
         if self._import_due:
             self._spawn(self._import())
-        await self._peers.tell(self._seen, self.traffic.busy, self.traffic.used)
+        if any(each.adapter_slots is not None for each in self.config().backends.values()):
+            await self.slots.follow(self.registry.table.backends.values())
+        await self.slots.tell(self._seen)
         if time.monotonic() - self._counted >= COUNT_SECONDS:
             self._counted = time.monotonic()
             await self._count()
@@ -168,67 +171,16 @@ class Adapters:
                 self.traffic.uncounted(counted)
                 raise
 
-    # What models.yaml says
-
     async def _import(self) -> None:
         """Bring into the state database what models.yaml names, and take out what it names no more."""
         self._import_due = False
-        config = self.config()
-        if not config.adapters and not any(each.filed for each in self.state.adapters):
+        if not self.config().adapters and not any(each.filed for each in self.state.adapters):
             return
         try:
             async with self.change():
-                for row in self.state.adapters:
-                    if row.filed and row.name not in config.adapters:
-                        gone = self.revision(row.name, row.revision)
-                        await self.write("unload", gone, Author(FILE, origin=FILE), row, None, keep=())
-                for name in config.adapters:
-                    await self._import_one(config, name)
+                await take_over(self, self.config())
         except (Overloaded, sa.exc.SQLAlchemyError):
             self._import_due = True
-
-    async def _import_one(self, config: Config, name: str) -> None:
-        section = config.adapters[name]
-        path = config.resolve(section.source)
-        try:
-            # Where the file says is the operator's own word, so it needs no root.
-            checked = await self.checked(config, section.base, path, None, merged=section.mode == "merged")
-        except InvalidRequest as error:
-            logger.error("adapter refused", extra={"adapter": name, "reason": error.message})
-            return
-        revision = Revision(
-            name,
-            checked.revision,
-            section.base,
-            str(checked.path),
-            FILE,
-            time.time(),
-            origin=FILE,
-            backend=section.backend,
-        )
-        row = next((each for each in self.state.adapters if each.name == name), None)
-        if row is not None:
-            known = self._known(name, checked.revision)
-            same = known is not None and known.place == revision.place
-            if row.filed == checked.revision and same:
-                return
-            try:
-                await self.hold(revision)
-            except (Overloaded, UpstreamError) as error:
-                if revision.backend is not None:
-                    # A probe will tell; until then the name stays as it is.
-                    self._awaited.add(revision.upstream)
-                    logger.info("adapter awaited", extra={"adapter": name, "reason": error.message})
-                    return
-                if isinstance(error, UpstreamError):
-                    logger.error("adapter refused", extra={"adapter": name, "reason": error.message})
-                    return
-                # Nobody is up: then nobody answers with what was there either.
-            except PraxisError as error:
-                logger.error("adapter refused", extra={"adapter": name, "reason": error.message})
-                return
-        after = replace((row or fresh(revision)).answering(revision), filed=checked.revision)
-        await self.write("load", revision, Author(FILE, origin=FILE), row, after, keep=[checked.revision])
 
     # What changes are made of
 
@@ -254,7 +206,7 @@ class Adapters:
         Raises PraxisError, and then nothing is changed.
         """
         backend = self.backend(revision)
-        slots = self.slots(revision.base)
+        slots = self.slots_of(revision.base)
         if revision.backend is not None:
             await self.fleet.serve(backend, revision)
         elif slots is None:
@@ -263,7 +215,7 @@ class Adapters:
             await self.fleet.must_be_unchanged(revision)
             wait = self.config().backends[backend.name].adapter_wait
             until = asyncio.get_running_loop().time() + wait
-            while not await self._settle_in(backend, revision, slots):
+            while not await self.slots.take(backend, revision, slots, self._seen):
                 if asyncio.get_running_loop().time() >= until:
                     raise Overloaded(
                         f"Every adapter slot of backend `{backend.name}` was in use for {wait:g} s; try again shortly.",
@@ -339,18 +291,20 @@ class Adapters:
             )
         return self.registry.table.backends[name]
 
-    def slots(self, base: str) -> int | None:
+    def slots_of(self, base: str) -> int | None:
+        """How many revisions each replica of the model `base` holds, None where all."""
         config = self.config()
         return config.backends[config.models[base].backend].adapter_slots
 
     def revision(self, name: str, revision: str) -> Revision:
         """A revision that is known. Raises KeyError."""
-        found = self._known(name, revision)
+        found = self.known(name, revision)
         if found is None:
             raise KeyError(revision)
         return found
 
-    def _known(self, name: str, revision: str) -> Revision | None:
+    def known(self, name: str, revision: str) -> Revision | None:
+        """A revision, if there ever was such a one."""
         return next(
             (each for each in self.state.revisions if (each.name, each.revision) == (name, revision)), None
         )
@@ -359,8 +313,9 @@ class Adapters:
 
     def learned(self, backend: Backend, replica: Replica) -> None:
         """A probe told what `replica` holds: bring it to what it should hold, in the background."""
-        if not self._awaited.isdisjoint(replica.models):
-            self._awaited.clear()
+        self.slots.heed([backend])
+        if not self.awaited.isdisjoint(replica.models):
+            self.awaited.clear()
             self._import_due = True
         if backend.dialect.loads_adapters and replica.url not in self._reconciling:
             missing, stale = self._differences(backend, replica)
@@ -437,50 +392,29 @@ class Adapters:
     async def _bring(self, upstream: str) -> None:
         """Load the revision into one replica as soon as there is a slot for it."""
         name, _, short = upstream.rpartition("@")
-        revision = self._known(name, short)
+        revision = self.known(name, short)
         if revision is None or not revision.held:
             return  # it has just been unloaded: the table says so to whoever waited
-        backend, slots = self.backend(revision), self.slots(revision.base)
+        backend, slots = self.backend(revision), self.slots_of(revision.base)
         until = asyncio.get_running_loop().time() + self.config().backends[backend.name].adapter_wait
         try:
             while asyncio.get_running_loop().time() < until:
                 async with self._lease.held(PATIENCE_SECONDS):
-                    if slots is None or await self._settle_in(backend, revision, slots):
+                    if slots is None or await self.slots.take(backend, revision, slots, self._seen):
                         return
                 await asyncio.sleep(LOOK_SECONDS)
         except Overloaded:
             raise
+        except sa.exc.SQLAlchemyError:
+            raise Overloaded(
+                f"The state database is away, and `{upstream}` is at no replica; ask again shortly.",
+                retry_after=2,
+            ) from None
         except PraxisError as error:
             raise UpstreamError(f"The adapter `{upstream}` could not be loaded: {error.message}") from None
-
-    async def _settle_in(self, backend: Backend, revision: Revision, slots: int) -> bool:
-        """Whether a replica holds `revision` by now; another may have had to leave."""
-        await self.fleet.look(backend)
-        if any(each.reachable and revision.upstream in residents(each) for each in backend.replicas):
-            return True
-        place = await self.fleet.place(backend, slots)
-        if place is None:
-            return False
-        replica, leaving = place
-        if leaving is not None:
-            await self.fleet.forget(backend, replica, leaving)
-        await self.fleet.give(backend, replica, revision)
-        return True
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def fresh(revision: Revision) -> Desired:
-    """The adapter of which `revision` is the first."""
-    return Desired(
-        revision.name,
-        revision.base,
-        revision.source,
-        revision.revision,
-        revision.created_by,
-        revision.created_at,
-    )

@@ -78,8 +78,8 @@ def test_many_ask_for_many_and_all_are_answered(single: Gateway, engine: VLLM) -
 def test_who_is_in_use_stays_and_who_waits_too_long_is_told(
     gateway: Serve, single: Gateway, engine: VLLM
 ) -> None:
-    gateway(slots(engine, wait=0.5))
     assert ask(single, model="civil").status == 200
+    gateway(slots(engine, wait=0.5))
     engine.script.next(faults.slow(gap=0.5))
     asking = Asking(single, model="civil", stream=True)
     asked = len(engine.asked)
@@ -189,10 +189,10 @@ def test_only_vllm_has_slots(tmp_path: Path) -> None:
     assert "kind: vllm" in done.stderr
 
 
-def test_two_workers_load_a_cold_one_once(tmp_path: Path, engine: VLLM) -> None:
+def test_two_workers_load_a_cold_one_once_and_share_the_slot(tmp_path: Path, engine: VLLM) -> None:
     for rank, name in enumerate(NAMES, start=1):
         peft(tmp_path / "adapters" / name, rank)
-    with Gateway(tmp_path, slots(engine), "--workers", "2") as running:
+    with Gateway(tmp_path, slots(engine, wait=60.0), "--workers", "2") as running:
         eventually(lambda: serving(running) == 2, "both workers serve", within=60)
         for name in NAMES:
             assert load(running, name, f"adapters/{name}").status_code == 200
@@ -208,3 +208,5 @@ def test_two_workers_load_a_cold_one_once(tmp_path: Path, engine: VLLM) -> None:
         with ThreadPoolExecutor(12) as pool:
             assert set(pool.map(asked, ["civil"] * 36)) == {200}
             assert sum(loads(engine).values()) == 1
+            engine.load_seconds = 0.0
+            assert set(pool.map(asked, [NAMES[number % 3] for number in range(36)])) == {200}
