@@ -116,9 +116,9 @@ class Library:
         vectors = self.embedder.queries([query, restated] if restated else [query])
         vector = vectors[0]
         said = wordings(query, restated, vectors)
-        retriever = HybridRetriever(indexes, allowed, said, self.embedder.span)
-        ranked = retriever.retrieve(query)
-        found = ranked[: 2 * limit + 10]  # some may have been deleted by the time that they are read
+        # Some may have been deleted by the time that they are read.
+        retriever = HybridRetriever(indexes, allowed, said, self.embedder.span, 2 * limit + 10)
+        found = retriever.retrieve(query)
         scores = self._relevance(indexes, found, vector)
         passages = self._passages([int(each.node.node_id) for each in found])
         hits = [Hit(passages[each], score) for each, score in scores.items() if each in passages]

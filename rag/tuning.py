@@ -221,7 +221,11 @@ class Tunings:
         files, digests = {row.id: row.file_id for row in rows}, {row.id: row.digest for row in rows}
         found = _Passages(list(files), vectors, files, digests, {}, {}, {})
         for row in rows:
-            place = (_law(row.law), row.article) if row.law and row.article else (row.file_id, str(row.id))
+            place = (
+                (_law(row.law), canonical_article(row.article))
+                if row.law and row.article
+                else (row.file_id, str(row.id))
+            )
             found.place[row.id] = place
             found.at.setdefault(place, []).append(row.id)
             found.quoted.setdefault(row.filename, []).append((row.id, _dense(row.text)))
@@ -307,12 +311,10 @@ class _Work:
             both = (
                 np.vstack([vectors[at], self._embedded([restated])[0]]) if restated else vectors[at : at + 1]
             )
-            retriever = HybridRetriever(
-                {"": index}, None, wordings(question.query, restated, both), self.embedder.span
-            )
+            said = wordings(question.query, restated, both)
+            retriever = HybridRetriever({"": index}, None, said, self.embedder.span, _FIRST)
             found = [
-                self.passages.place.get(int(each.node.node_id))
-                for each in retriever.retrieve(question.query)[:_FIRST]
+                self.passages.place.get(int(each.node.node_id)) for each in retriever.retrieve(question.query)
             ]
             results.append(_scored(question.wanted, [each for each in found if each is not None]))
         return results

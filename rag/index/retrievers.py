@@ -52,15 +52,17 @@ class HybridRetriever(BaseRetriever):
         allowed: Allowed | None,
         said: Sequence[Wording],
         span: float,
+        limit: int,
     ) -> None:
         super().__init__()
         self._indexes = indexes
         self._allowed = allowed
         self._said = said
         self._words = _WORDS * span
+        self._limit = limit
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        """The best passages of all stores, best first."""
+        """The best `limit` passages of all stores, best first."""
         near: dict[tuple[str, int], float] = {}
         shared: list[dict[tuple[str, int], float]] = [{} for _ in self._said]
         for store_id, index in self._indexes.items():
@@ -76,7 +78,8 @@ class HybridRetriever(BaseRetriever):
             best = max(known.values(), default=1.0)
             for key, score in known.items():
                 scores[key] += self._words * score / best
-        ranked = sorted(scores.items(), key=lambda each: -each[1])
+        # Nodes are made for these only: making one takes longer than scoring it.
+        ranked = sorted(scores.items(), key=lambda each: -each[1])[: self._limit]
         return [
             NodeWithScore(node=TextNode(id_=str(id_), metadata={"store_id": store_id}), score=score)
             for (store_id, id_), score in ranked
