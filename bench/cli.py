@@ -9,6 +9,7 @@ import typer
 
 from bench.eval.cli import evaluate
 from bench.load.cli import bench_gateway
+from bench.report.cli import bench_report, eval_report
 from bench.retrieval.cli import bench_retrieval
 from bench.serve.cli import bench_serve
 from praxis.errors import PraxisError
@@ -23,6 +24,8 @@ bench = typer.Typer(
 bench.command("gateway")(bench_gateway)
 bench.command("retrieval")(bench_retrieval)
 bench.command("serve")(bench_serve)
+bench.command("report")(bench_report)
+evaluate.command("report")(eval_report)
 
 
 @bench.command("compare")

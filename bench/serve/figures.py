@@ -163,7 +163,7 @@ def _busiest_second(whole: Sequence[Outcome], began: float) -> float:
 
 def _most_at_once(outcomes: Sequence[Outcome]) -> int:
     edges = [(each.sent, 1) for each in outcomes]
-    edges += [(each.last_token, -1) for each in outcomes if each.last_token is not None]
+    edges += [(each.ended, -1) for each in outcomes]
     most = now = 0
     for _, step in sorted(edges, key=lambda edge: (edge[0], edge[1])):
         now += step

@@ -25,6 +25,10 @@ from bench.serve.prompts import Prompt
 _THINKING = ("reasoning", "reasoning_content")
 _LONGEST_ERROR = 2000
 
+_IDLE = 2.0
+"""Seconds after which a kept connection is not used again: servers close idle ones (uvicorn after five), and a request
+that leaves just then would fail by the client's fault."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -37,6 +41,7 @@ class Outcome:
 
     due: float
     sent: float = 0.0
+    ended: float = 0.0
     first_chunk: float | None = None
     first_token: float | None = None
     first_visible: float | None = None
@@ -95,6 +100,7 @@ class Client:
             outcome.error, outcome.message = "timeout", f"No whole answer within {self._timeout:g} s."
         except OSError as error:
             outcome.error, outcome.message = "refused", f"No connection: {error}."
+        outcome.ended = time.perf_counter()
         return outcome
 
     def close(self) -> None:
@@ -123,12 +129,17 @@ class Client:
             connection.close()
             raise
         if connection.usable:
+            connection.used = time.perf_counter()
             self._idle.append(connection)
 
     def _kept(self) -> Iterator[_Connection]:
         """Connections that stood idle, the last used first; those that ended meanwhile are not usable."""
         while self._idle:
-            yield self._idle.pop()
+            kept = self._idle.pop()
+            if time.perf_counter() - kept.used < _IDLE:
+                yield kept
+            else:
+                kept.close()
 
     async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
@@ -150,6 +161,7 @@ class _Connection(asyncio.Protocol):
         self._refusal = b""
         self._finished = False
         self.usable = False
+        self.used = 0.0
 
     async def send(self, request: bytes, outcome: Outcome) -> None:
         """Send and read the whole reply into `outcome`. Raises Refused."""
