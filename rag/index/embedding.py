@@ -20,6 +20,7 @@ import numpy.typing as npt
 from praxis.config import Config
 from praxis.errors import ConfigError, Problem
 from rag.index import e5
+from rag.index.encoder import open_encoder
 
 Vectors = npt.NDArray[np.float32]
 
@@ -72,7 +73,8 @@ class Embedder:
     than one batch the other way round.
     """
 
-    def __init__(self, model: str, name: str, manner: Manner) -> None:
+    def __init__(self, model: str, name: str, manner: Manner, exports: Path | None = None) -> None:
+        """`exports` is where what is made for questions is kept, if anywhere."""
         from llama_index.embeddings.huggingface import HuggingFaceEmbedding  # type: ignore[import-untyped]
         from transformers.utils import logging
 
@@ -92,6 +94,7 @@ class Embedder:
         self.max_tokens = min(self.llama.max_length or _LONGEST, _LONGEST)
         self.llama._model.max_seq_length = self.max_tokens
         self._turn = threading.Lock()
+        self._encoder = open_encoder(self.llama._model, exports) if exports else None
         self.dimensions = self.queries(["热身"]).shape[1]
 
     @property
@@ -110,7 +113,9 @@ class Embedder:
 
     def queries(self, texts: Sequence[str]) -> Vectors:
         """One unit vector per question, as rows."""
-        return self._rows(texts, "query")
+        if self._encoder is None or not texts:
+            return self._rows(texts, "query")
+        return np.stack([self._encoder.vector(self._tokens(each)) for each in texts])
 
     def passages(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> Vectors:
         """One unit vector per passage, as rows; `progress` is told after each batch how many are done."""
@@ -126,6 +131,11 @@ class Embedder:
     def relevance(self, cosine: float) -> float:
         """A question-passage cosine of this model on the scale of 0 (nothing to do with it) to 1."""
         return float(min(1.0, max(0.0, (cosine - self.manner.unrelated) / self.span)))
+
+    def _tokens(self, question: str) -> list[int]:
+        text = self.manner.query + question
+        tokens: list[int] = self._tokenizer(text, truncation=True, max_length=self.max_tokens)["input_ids"]
+        return tokens
 
     def _rows(self, texts: Sequence[str], prompt: str) -> Vectors:
         if not texts:
@@ -158,12 +168,20 @@ def open_embedder(config: Config, wheel: Callable[[], Path]) -> Embedder:
         known.same,
     )
     try:
-        return Embedder(model, name, chosen)
+        return Embedder(model, name, chosen, _exports(config, model))
     except (OSError, ValueError) as error:
         fix = "give a folder or a hub name that this machine can download"
         raise _unusable(
             config, f"`{wanted.model}` cannot be loaded ({str(error).splitlines()[0]}); {fix}"
         ) from error
+
+
+def _exports(config: Config, model: str) -> Path:
+    """Beside the model where that can be written, so that all who use it share what is made once."""
+    if os.path.isdir(model) and os.access(model, os.W_OK):
+        return Path(model)
+    (config.home / "models").mkdir(parents=True, exist_ok=True)
+    return config.home / "models"
 
 
 def _is_folder(model: str) -> bool:

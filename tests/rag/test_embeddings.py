@@ -132,3 +132,15 @@ def test_wrong_requests_say_what_to_write(rag: Rag, body: object, says: str) -> 
 
 def test_the_gateway_is_told_the_models_name_and_size(rag: Rag) -> None:
     assert rag.request("GET", "/internal/models").json() == {"embedding": {"id": e5.NAME, "dimensions": 384}}
+
+
+def test_questions_have_the_vectors_that_pytorch_gives_them(
+    embedder: Embedder, model: Path, tmp_path: Path
+) -> None:
+    fast = Embedder(str(model), e5.NAME, manner(e5.NAME), tmp_path)
+    assert list(tmp_path.glob("questions-*.onnx"))
+    questions = ["试用期", "公司不给加班费怎么办？", "How is overtime paid? " * 5, "拖欠工资" * 600]
+    agree = np.sum(fast.queries(questions) * embedder.queries(questions), axis=1)
+    assert agree.min() > 0.9999
+    assert fast.fingerprint == embedder.fingerprint
+    assert fast.queries([]).shape == (0, fast.dimensions)
