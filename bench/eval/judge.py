@@ -147,8 +147,11 @@ def rubric(source: str) -> Rubric:
 
 
 def pairs(first: Sequence[Prediction], second: Sequence[Prediction], *, remove_thinking: bool) -> list[Pair]:
-    """The rows that both answered. Raises ConfigError where there are none, or where the data sets differ."""
+    """The rows that both answered. Raises ConfigError where there are none, ids recur, or the data sets differ."""
     clean = without_thinking if remove_thinking else str
+    for rows in (first, second):
+        if len({each.id for each in rows}) < len(rows):
+            raise _unusable("eval judge", "a file has two rows of the same id: rows cannot be paired")
     others = {each.id: each for each in second if each.error is None}
     found = []
     for each in first:

@@ -67,13 +67,14 @@ def bench_retrieval(
         notice=lambda text: typer.echo(text, err=True),
     )
     result = _carry_out(gateway, knowledge, plan)
-    write_result("--json", file, result)
-    if misses is not None:
-        write_result("--misses", misses, misses_of(result))
+    # Printed first: what was measured is not lost where a disk is full.
     if form is Format.json:
         typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
     else:
         typer.echo(render(table(result), form))
+    write_result("--json", file, result)
+    if misses is not None:
+        write_result("--misses", misses, misses_of(result))
     _say(result)
 
 

@@ -91,11 +91,12 @@ def bench_serve(
         {"temperature": temperature} | ({"ignore_eos": True} if ignore_eos else {}),
     )
     result = _carry_out(plan)
-    write_result("--json", file, result)
+    # Printed first: what was measured is not lost where a disk is full.
     if form is Format.json:
         typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
     else:
         typer.echo(render(table(result), form))
+    write_result("--json", file, result)
     for note in notes(result):
         typer.echo(note, err=True)
     if not any(each["completed"] for run in result["runs"] for each in run["rounds"]):
