@@ -237,6 +237,13 @@ class Embedding(Section):
         return "multilingual-e5-small" if self.model == "embedded" else Path(self.model).name
 
 
+class Reranker(Section):
+    """A cross-encoder, by folder or hub name, that reads the `depth` passages found first together with the question."""
+
+    model: str
+    depth: Annotated[int, Field(ge=1, le=100)] = 30
+
+
 class VectorStore(Section):
     provider: Literal["faiss"] = "faiss"
 
@@ -245,6 +252,7 @@ class Rag(Section):
     url: RootUrl = "http://127.0.0.1:8081"
     secret_env: str = "PRAXIS_RAG_SECRET"
     embedding: Embedding = Embedding()
+    reranker: Reranker | None = None
     vector_store: VectorStore = VectorStore()
 
     def secret(self) -> str:

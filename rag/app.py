@@ -27,6 +27,7 @@ from rag.files import Files
 from rag.generation import Generation
 from rag.index import e5
 from rag.index.embedding import Embedder, open_embedder
+from rag.index.reranker import open_reranker
 from rag.index.shelf import Shelf
 from rag.ingest.queue import Ingestion
 from rag.ingest.worker import Limits
@@ -59,7 +60,15 @@ def create_app(
     shelf = Shelf(engine, embedder, config.home / "rag" / "index")
     files = Files(engine, config.home / "rag" / "files", shelf)
     ingestion = Ingestion(engine, files, shelf, embedder, limits or Limits())
-    library = Library(engine, embedder, shelf, files, Stores(engine, shelf, ingestion.wake), Editions(engine))
+    library = Library(
+        engine,
+        embedder,
+        shelf,
+        files,
+        Stores(engine, shelf, ingestion.wake),
+        Editions(engine),
+        open_reranker(config),
+    )
     tunings = Tunings(engine, embedder, shelf)
     generation = Generation(gateway, secret)
 

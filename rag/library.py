@@ -22,6 +22,7 @@ from rag.files import Files
 from rag.index.embedding import Embedder, Vectors
 from rag.index.filters import Filter
 from rag.index.lexicon import statutory
+from rag.index.reranker import Reranker
 from rag.index.retrievers import Allowed, HybridRetriever, wordings
 from rag.index.shelf import Shelf, StoreIndex
 from rag.passages import Hit, Passage
@@ -43,6 +44,7 @@ class Library:
     files: Files
     stores: Stores
     editions: Editions
+    reranker: Reranker | None = None
     loaded: threading.Event = field(default_factory=threading.Event)  # set once every index is in memory
 
     async def search(
@@ -117,13 +119,23 @@ class Library:
         vector = vectors[0]
         said = wordings(query, restated, vectors)
         # Some may have been deleted by the time that they are read.
-        retriever = HybridRetriever(indexes, allowed, said, self.embedder.span, 2 * limit + 10)
+        depth = max(limit, self.reranker.depth) if self.reranker else limit
+        retriever = HybridRetriever(indexes, allowed, said, self.embedder.span, depth + 10)
         found = retriever.retrieve(query)
         scores = self._relevance(indexes, found, vector)
         passages = self._passages([int(each.node.node_id) for each in found])
         hits = [Hit(passages[each], score) for each, score in scores.items() if each in passages]
+        if self.reranker:
+            hits = self._reread(self.reranker, query, hits[:depth])
         exact = self._named(store_ids, query, allowed)
         return _ordered([Hit(each, 1.0) for each in exact], hits)[:limit]
+
+    def _reread(self, reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
+        """The hits in the reranker's order, with its scores."""
+        texts = [" ".join(filter(None, (each.passage.law, each.passage.text))) for each in hits]
+        scores = reranker.scores(query, texts) if texts else []
+        reread = [Hit(each.passage, score) for each, score in zip(hits, scores, strict=True)]
+        return sorted(reread, key=lambda each: -each.score)
 
     def _relevance(
         self, indexes: Mapping[str, StoreIndex], found: Sequence[NodeWithScore], vector: Vectors
