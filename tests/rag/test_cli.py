@@ -41,7 +41,7 @@ def test_a_knowledge_base_is_made_filled_searched_and_removed(gateway: Gateway, 
     status, said = run("add", "wages", good, str(bad))
     assert status == 1
     assert "工资支付暂行规定.txt: searchable" in said
-    assert "scan.pdf: not taken. The PDF has no text layer" in said
+    assert "scan.pdf: not taken. The PDF has no text: no text layer" in said
     assert run("add", "wages", good)[0] == 0
     assert run("list", "wages")[1].count("工资支付暂行规定.txt") == 1
     assert "wages  files=1/1" in run("list")[1]
