@@ -1,4 +1,4 @@
-"""What this room adds to `praxis …`: `praxis eval` and `praxis bench`."""
+"""What this room adds to `praxis …`: `praxis eval`, `praxis bench` and `praxis adapters compare`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from bench.eval.cli import evaluate
+from bench.eval.revisions_cli import compare_revisions
 from bench.load.cli import bench_gateway
 from bench.report.cli import bench_report, eval_report
 from bench.retrieval.cli import bench_retrieval
 from bench.serve.cli import bench_serve
 from praxis.errors import PraxisError
+from praxis.groups import adapters
 from praxis.tables import Format, render
 
 __all__ = ["bench", "evaluate"]
@@ -26,6 +28,7 @@ bench.command("retrieval")(bench_retrieval)
 bench.command("serve")(bench_serve)
 bench.command("report")(bench_report)
 evaluate.command("report")(eval_report)
+adapters.command("compare")(compare_revisions)
 
 
 @bench.command("compare")

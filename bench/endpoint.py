@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -83,10 +84,23 @@ class Gateway:
     async def check(self, targets: Sequence[str]) -> None:
         """Raises PraxisError when nobody listens, the key is refused or the gateway does not know a target."""
         known = await self._models()
-        unknown = [f"`{each}`" for each in targets if each not in known]
+        unlisted = [each for each in targets if each not in known]
+        unknown = [f"`{each}`" for each in unlisted if not await self._knows(each)]
         if unknown:
             listing = ", ".join(f"`{each}`" for each in sorted(known)) or "none"
             raise NotFound(f"The gateway does not know {', '.join(unknown)}; it knows {listing}.")
+
+    async def _knows(self, target: str) -> bool:
+        """Whether the gateway knows a name that it does not list, as it lists no revision."""
+        try:
+            card = await self.request("GET", f"/v1/models/{quote(target)}")
+        except Failure as failure:
+            if failure.kind.startswith("http_4"):
+                return False
+            raise UpstreamError(
+                f"The gateway does not tell whether it knows `{target}`: {failure.message}"
+            ) from None
+        return card.get("id") == target
 
     async def _models(self) -> list[str]:
         try:

@@ -29,6 +29,7 @@ from gateway.adapters.fleet import Fleet
 from gateway.adapters.lease import Lease
 from gateway.adapters.peers import Peers
 from gateway.adapters.reconcile import Adapters
+from gateway.adapters.scores import Scores
 from gateway.adapters.tally import Tally
 from gateway.adapters.traffic import Traffic
 from gateway.agreement import Agreement, Announcements
@@ -174,7 +175,7 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
             async with _running(access, configuration, agreement, probes, rag, siblings, limits, meter):
                 yield
 
-    changes = Changes(adapters)
+    changes = Changes(adapters, Scores(engine))
     surface = _surface(
         lifespan,
         access,

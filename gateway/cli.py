@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from praxis.errors import InvalidRequest, PraxisError, UpstreamError
+from praxis.groups import adapters
 from praxis.moments import readable
 from praxis.tables import Format, render
 
@@ -20,11 +22,6 @@ NameArgument = Annotated[str, typer.Argument(help="The adapter's name.")]
 RevisionArgument = Annotated[str, typer.Argument(help="The revision, or enough of its beginning.")]
 URL = "http://127.0.0.1:8080"
 ADAPTERS = "/admin/v1/adapters"
-
-adapters = typer.Typer(
-    help="LoRA adapters: load them into running engines, try them on a share of requests, promote, roll back, merge.",
-    no_args_is_help=True,
-)
 
 
 class SplitBy(StrEnum):
@@ -130,15 +127,19 @@ def list_adapters(
     form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
     url: UrlOption = URL,
 ) -> None:
-    """List the adapters' revisions: share of the requests, where they are loaded, and what they did."""
+    """List the adapters' revisions: share of the requests, where they are loaded, what they did, and their last scores."""
     listed = _call("GET", url, ADAPTERS)["data"]
-    rows = [_row(each) for adapter in listed for each in adapter["revisions"]]
-    if not rows and form is Format.table:
+    if form is Format.json:
+        typer.echo(json.dumps(listed, ensure_ascii=False, indent=2))
+        return
+    revisions = [each for adapter in listed for each in adapter["revisions"]]
+    if not revisions and form is Format.table:
         typer.echo("No adapter is loaded; `praxis adapters load NAME --base MODEL --source DIR` loads one.")
         return
-    typer.echo(
-        json.dumps(listed, ensure_ascii=False, indent=2) if form is Format.json else render(rows, form)
-    )
+    typer.echo(render([_row(each) for each in revisions], form))
+    scores = _scores(revisions)
+    if scores and form is not Format.csv:
+        typer.echo("\n" + render(scores, form))
 
 
 @adapters.command("merge")
@@ -218,7 +219,9 @@ def _resident(revision: dict[str, Any]) -> str:
 
 def _row(revision: dict[str, Any]) -> dict[str, Any]:
     """A revision as a line of `list`."""
-    rate, mean = revision["error_rate"], revision["mean_seconds"]
+    rate, mean, first = (
+        revision[each] for each in ("error_rate", "mean_seconds", "mean_first_event_seconds")
+    )
     return {
         "adapter": revision["model"],
         "base": revision["base"],
@@ -231,7 +234,33 @@ def _row(revision: dict[str, Any]) -> dict[str, Any]:
         "tokens": revision["prompt_tokens"] + revision["completion_tokens"],
         "errors": None if rate is None else f"{100 * rate:.2f}%",
         "mean seconds": None if mean is None else f"{mean:.3g}",
+        "to first event": None if first is None else f"{first:.3g}",
     }
+
+
+def _scores(revisions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last scores of each revision on each data set, as lines of `list`."""
+    told = [(each["model"], score) for each in revisions for score in each["scores"]]
+    metrics = list(dict.fromkeys(metric for _, score in told for metric in score["metrics"]))
+    return [
+        {
+            "adapter": model,
+            "dataset": score["dataset"],
+            "answered": f"{score['answered']} of {score['rows']}",
+            **{metric: _interval(score["metrics"].get(metric)) for metric in metrics},
+            "when (UTC)": readable(score["at"]),
+            "who": score["who"],
+        }
+        for model, score in told
+    ]
+
+
+def _interval(metric: dict[str, float | None] | None) -> str | None:
+    """A mean with the ends of its interval."""
+    if metric is None:
+        return None
+    mean, low, high = (metric[each] for each in ("mean", "low", "high"))
+    return f"{mean:.2f}" if low is None or high is None else f"{mean:.2f} ({low:.2f}–{high:.2f})"
 
 
 def _call(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from gateway import agreement
-from gateway.adapters import desired, lease, peers, tally
+from gateway.adapters import desired, lease, peers, scores, tally
 from praxis.kept import Kept
 
 KEPT = Kept(
     {
         "adapters": desired.STEPS,
         "adapter_counts": tally.STEPS,
+        "adapter_scores": scores.STEPS,
         "announcements": agreement.STEPS,
         "leases": lease.STEPS,
         "peers": peers.STEPS,

@@ -75,7 +75,7 @@ def eval_run(
     if resume and out is None:
         raise typer.BadParameter("`--resume` needs `--out`, the folder of the run to finish.")
     data = load(dataset, dataset_dir, max_samples=max_samples)
-    _check_rows(data, skip_bad_rows)
+    check_rows(data, skip_bad_rows)
     sampling = Sampling(temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed)
     plan = Plan(data, list(dict.fromkeys(model)), sampling, default_system, concurrency, remove_thinking)
     gateway = Gateway(
@@ -86,11 +86,11 @@ def eval_run(
         connections=concurrency,
         notice=lambda text: typer.echo(text, err=True),
     )
-    folder = out or _runs_folder() / f"{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
-    results = _carry_out(plan, gateway, folder, resume=resume, began=began)
+    folder = out or runs_folder() / f"{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    results = carry_out(plan, gateway, folder, resume=resume, began=began)
     typer.echo(render([_summary(each) for each in results], Format.table))
     typer.echo(f"Predictions and scores are in {folder}", err=True)
-    _must_be_whole(results, folder)
+    must_be_whole(results, folder)
 
 
 @evaluate.command("list")
@@ -103,7 +103,7 @@ def eval_list(
     """List the runs that are kept, oldest first."""
     from bench.eval.run import runs
 
-    place = folder or _runs_folder()
+    place = folder or runs_folder()
     listing = [run.listing() for run in runs(place)]
     if not listing and form is not Format.json:
         typer.echo(f"No run is in {place}.")
@@ -111,7 +111,7 @@ def eval_list(
     typer.echo(render(listing, form))
 
 
-def _check_rows(data: Dataset, skip: bool) -> None:
+def check_rows(data: Dataset, skip: bool) -> None:
     """Refuse wrong rows, or name them on stderr where they are to be left out."""
     if skip and data.examples:
         for problem in data.bad:
@@ -124,10 +124,10 @@ def _check_rows(data: Dataset, skip: bool) -> None:
         raise ConfigError(str(data.path), [*data.bad[:_LISTED], Problem(None, "", advice)])
 
 
-def _carry_out(
+def carry_out(
     plan: Plan, gateway: Gateway, folder: Path, *, resume: bool, began: float
 ) -> list[dict[str, Any]]:
-    """The scores of each target. Raises PraxisError, which says how to finish, when it is stopped before the end."""
+    """Ask all of the plan; the scores of each target. Raises PraxisError, which says how to finish, when it is stopped."""
     try:
         return asyncio.run(_ask(plan, gateway, folder, resume=resume, began=began))
     except KeyboardInterrupt:
@@ -151,7 +151,7 @@ async def _ask(
             return await run.ask(plan, gateway, report, began=began)
 
 
-def _must_be_whole(results: list[dict[str, Any]], folder: Path) -> None:
+def must_be_whole(results: list[dict[str, Any]], folder: Path) -> None:
     """Raise PraxisError where a target's answers, or all of them, are missing."""
     lost = next((each["stopped"] for each in results if each["stopped"]), None)
     if lost:
@@ -175,5 +175,6 @@ def _how_to_finish(folder: Path) -> str:
     return f"What is answered is kept; finish with the same command and `--out {folder} --resume`."
 
 
-def _runs_folder() -> Path:
+def runs_folder() -> Path:
+    """Where runs are kept."""
     return Path(os.environ.get("PRAXIS_HOME") or ".praxis") / "runs"

@@ -76,7 +76,11 @@ def eval_compare(
 
     if by not in METRICS:
         raise typer.BadParameter(f"`--by {by}` is no metric; there are {', '.join(METRICS)}.")
-    comparison = compare(entries(runs), Scorer(), Wish(against, rows, by, seed, remove_thinking))
+    print_comparison(compare(entries(runs), Scorer(), Wish(against, rows, by, seed, remove_thinking)), form)
+
+
+def print_comparison(comparison: Comparison, form: Format) -> None:
+    """The tables of a comparison and the rows in which its targets differ; what keeps it from being whole on stderr."""
     if form is Format.json:
         typer.echo(json.dumps(_record(comparison), ensure_ascii=False, indent=2))
         return

@@ -6,12 +6,13 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gateway.adapters.desired import Author, By, Desired, Revision, described, earlier, first_of
 from gateway.adapters.reconcile import Adapters
+from gateway.adapters.scores import Score, Scores
 from gateway.adapters.traffic import Counts
 from gateway.routing.replica import Replica
 from praxis.config import Config
@@ -22,11 +23,20 @@ _SHORTEST = 4
 """Hex digits that a revision must be given by, when they are enough to tell it from others."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Did:
+    """What revisions did for users, and on data sets, by `name@revision`."""
+
+    counts: Mapping[str, Counts]
+    scores: Mapping[str, Sequence[Score]]
+
+
 class Changes:
     """The operator's changes. Each is made by one gateway at a time, and is written down before it returns."""
 
-    def __init__(self, adapters: Adapters) -> None:
+    def __init__(self, adapters: Adapters, scores: Scores) -> None:
         self._adapters = adapters
+        self._scores = scores
 
     async def load(
         self,
@@ -178,19 +188,23 @@ class Changes:
         done = await adapters.settle(name, self._patience())
         return {"name": name, "revision": revision.revision, "unloaded": True, "draining": not done}
 
+    async def score(self, name: str, wanted: str, score: Score) -> None:
+        """Keep what the revision `wanted` reached on a data set. Raises NotFound."""
+        await asyncio.to_thread(self._scores.add, name, self._find(name, wanted).revision, score)
+
     # What there is
 
     async def list(self) -> Sequence[dict[str, Any]]:
         """Every adapter that is live or staged."""
-        counts = await asyncio.to_thread(self._adapters.tally.read)
+        did = await asyncio.to_thread(self._did)
         names = dict.fromkeys(each.name for each in self._adapters.state.revisions if each.held)
-        return [self._describe(name, counts) for name in names if self._shown(name)]
+        return [self._describe(name, did) for name in names if self._shown(name)]
 
     async def show(self, name: str) -> dict[str, Any]:
         """One adapter: its revisions with what they did, and where they are. Raises NotFound."""
         if not self._held(name) or not self._shown(name):
             raise _unknown(name)
-        return self._describe(name, await asyncio.to_thread(self._adapters.tally.read))
+        return self._describe(name, await asyncio.to_thread(self._did))
 
     async def history(self, name: str) -> Sequence[dict[str, Any]]:
         """Every change of `name`, first to last. Raises NotFound for a name that never was."""
@@ -215,10 +229,13 @@ class Changes:
         row = self._desired(name)
         return row is None or row.filed is None or name in self._adapters.config().adapters
 
-    def _describe(self, name: str, counts: Mapping[str, Counts]) -> dict[str, Any]:
+    def _did(self) -> _Did:
+        return _Did(self._adapters.tally.read(), self._scores.last())
+
+    def _describe(self, name: str, did: _Did) -> dict[str, Any]:
         row = self._desired(name)
         revisions = [each for each in self._adapters.state.revisions if each.name == name and each.held]
-        told = [self._describe_revision(each, row, counts) for each in revisions]
+        told = [self._describe_revision(each, row, did) for each in revisions]
         front = next(
             (each for each in told if row is not None and each["revision"] == row.revision), told[-1]
         )
@@ -234,10 +251,8 @@ class Changes:
             "revisions": told,
         }
 
-    def _describe_revision(
-        self, revision: Revision, row: Desired | None, counts: Mapping[str, Counts]
-    ) -> dict[str, Any]:
-        did = counts.get(revision.upstream, Counts())
+    def _describe_revision(self, revision: Revision, row: Desired | None, all_did: _Did) -> dict[str, Any]:
+        did = all_did.counts.get(revision.upstream, Counts())
         state, share = "staged", 0.0
         if row is not None and row.revision == revision.revision:
             state, share = "current", 1.0 - row.share
@@ -267,6 +282,7 @@ class Changes:
             "completion_tokens": did.completion_tokens,
             "mean_seconds": did.seconds / did.answered if did.answered else None,
             "mean_first_event_seconds": did.first_seconds / did.answered if did.answered else None,
+            "scores": [asdict(each) for each in all_did.scores.get(revision.upstream, ())],
         }
 
     def _replicas(self, revision: Revision) -> Sequence[Replica]:

@@ -98,7 +98,7 @@ def _keep_revisions(connection: Connection) -> None:
         connection.execute(sa.insert(_revisions).values(**known, why="", origin="", held=True))
         connection.execute(
             sa.insert(_history).values(
-                id=_identity(row["created_at"]),
+                id=identity(row["created_at"]),
                 name=row["name"],
                 action="load",
                 revision=row["revision"],
@@ -279,7 +279,7 @@ class DesiredAdapters:
             at = time.time()
             connection.execute(
                 sa.insert(_history).values(
-                    id=_identity(at),
+                    id=identity(at),
                     name=revision.name,
                     action=action,
                     revision=revision.revision,
@@ -295,7 +295,8 @@ class DesiredAdapters:
             )
 
 
-def _identity(at: float) -> str:
+def identity(at: float) -> str:
+    """A new row's key, which sorts by the time `at` (Unix seconds)."""
     return f"{int(at * 1e9):016x}{secrets.token_hex(8)}"
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import time
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from gateway.adapters.changes import Changes
 from gateway.adapters.desired import Author
+from gateway.adapters.scores import Score
 from gateway.api.identity import Operator
 from praxis.keys import Principal
 
@@ -61,6 +64,42 @@ class Reason(_Body):
     """Why, for the history."""
 
 
+class Metric(BaseModel):
+    """A mean over the rows that were answered, and the ends of its interval where they are known."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mean: FiniteFloat
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+
+
+class RecordScore(BaseModel):
+    """What a revision reached on a data set: of `rows` asked so many `answered`, and over these each metric."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: Annotated[str, Field(min_length=1, max_length=256)]
+    rows: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    answered: Annotated[int, Field(ge=0)]
+    metrics: Annotated[
+        dict[Annotated[str, Field(min_length=1, max_length=64)], Metric], Field(min_length=1, max_length=64)
+    ]
+
+    @model_validator(mode="after")
+    def _answered_of_rows(self) -> Self:
+        if self.answered > self.rows:
+            raise ValueError("`answered` is more than `rows`")
+        return self
+
+
+class AdapterScore(RecordScore):
+    """The same with who recorded it, and when (Unix seconds)."""
+
+    at: float
+    who: str
+
+
 class Placement(BaseModel):
     """Whether a replica holds a revision."""
 
@@ -78,7 +117,7 @@ class Canary(BaseModel):
 
 class AdapterRevision(BaseModel):
     """A revision that engines hold, and what it did so far at all gateways. `model` is the name that asks for it and no
-    other; `backend` serves it merged, where it is not loaded beside its base; `errors` are its own, none of the clients'. Times are seconds, and means over what was answered."""
+    other; `backend` serves it merged, where it is not loaded beside its base; `errors` are its own, none of the clients'. Times are seconds, and means over what was answered. `scores` are the last of each data set, the latest first."""
 
     revision: str
     model: str
@@ -100,6 +139,7 @@ class AdapterRevision(BaseModel):
     completion_tokens: int
     mean_seconds: float | None
     mean_first_event_seconds: float | None
+    scores: list[AdapterScore]
 
 
 class Adapter(BaseModel):
@@ -195,6 +235,13 @@ def routes(changes: Changes) -> APIRouter:
     ) -> Unloaded:
         """Take one revision out of every replica."""
         return Unloaded.model_validate(await changes.release(name, revision, author(request, operator, why)))
+
+    @router.post("/{name}/revisions/{revision}/scores")
+    async def record_score(name: str, revision: str, body: RecordScore, operator: Operator) -> AdapterScore:
+        """Keep with a revision what it reached on a data set; lists show the last of each data set."""
+        score = Score(**body.model_dump(), at=time.time(), who=operator.name)
+        await changes.score(name, revision, score)
+        return AdapterScore.model_validate(asdict(score))
 
     @router.post("/{name}/promote")
     async def promote_revision(

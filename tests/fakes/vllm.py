@@ -71,6 +71,8 @@ class VLLM(Engine):
         "requests that wait in the engine, as its metrics tell"
         self.loaded: dict[str, str] = {}
         "adapters by name, each with its folder"
+        self.tuned: dict[str, tuple[str, ...]] = {}
+        "what adapters say instead, by the name of their folder"
         self.load_seconds = 0.0
         "how long a load stops the whole engine, as it does the real one"
 
@@ -197,7 +199,9 @@ class VLLM(Engine):
         return name or self.model
 
     def _said(self, body: dict[str, Any]) -> Said:
-        return said(body, self.says, self.thinks, self.max_model_len, calls_tools=self.calls_tools)
+        folder = Path(self.loaded.get(body.get("model") or "", ""))
+        says = self.tuned.get(folder.name, self.says)
+        return said(body, says, self.thinks, self.max_model_len, calls_tools=self.calls_tools)
 
     def _chat(self, request: Seen) -> Answer:
         body = self._body(request)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from gateway.adapters.scores import Score, Scores
+from praxis.config import load
 from praxis.keys import Keys
 from praxis.state import connect
 from tests.fakes.vllm import VLLM
@@ -13,6 +15,10 @@ from tests.processes import praxis
 def test_a_serving_gateway_is_backed_up_whole(gateway: Serve, engine: VLLM, tmp_path: Path) -> None:
     running = gateway(house(engine))
     assert ask(running).status == 200
+    score = Score("laws", 3, 2, {"rouge-l": {"mean": 41.5, "low": None, "high": None}}, 1.5, "test-admin")
+    state = connect(load(running.file).state)
+    Scores(state).add("backed-up", "0123456789ab", score)
+    state.dispose()
     archive = str(tmp_path / "b.tar")
     taken = praxis("backup", archive, cwd=running.folder)
     assert taken.returncode == 0, taken.stderr
@@ -26,4 +32,5 @@ def test_a_serving_gateway_is_backed_up_whole(gateway: Serve, engine: VLLM, tmp_
     assert restored.returncode == 0, restored.stderr
     database = connect(f"sqlite:///{tmp_path / 'other' / '.praxis' / 'state.db'}")
     assert Keys(database).authenticate(running.user_key) is not None
+    assert Scores(database).last()["backed-up@0123456789ab"] == [score]
     database.dispose()

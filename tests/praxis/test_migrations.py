@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, text
 
 from gateway.adapters.desired import DesiredAdapters
+from gateway.adapters.scores import Score, Scores
 from praxis.errors import PraxisError
 from praxis.keys import Keys
 from praxis.state import Step, connect, migrate, writing
@@ -110,6 +111,15 @@ def test_the_version_before_comes_forward_with_every_row(database: Engine) -> No
         ("law-adapter", state.adapters[0].revision, True)
     ]
     assert [each.action for each in adapters.history("law-adapter")] == ["load"]
+    scores = Scores(database)
+    assert not scores.last()
+    told = [
+        Score("laws", rows, 2, {"rouge-l": {"mean": 41.5, "low": 40.0, "high": None}}, 1.5, "律所")
+        for rows in (5, 3)
+    ]
+    for each in told:
+        scores.add("law-adapter", state.adapters[0].revision, each)
+    assert Scores(database).last() == {state.revisions[0].upstream: told[1:]}
     assert keys.rotate("律所", overlap=60)[0] == user.key_id
     assert keys.update("律所", {"rpm": 5}) == user.key_id
 
