@@ -24,14 +24,7 @@ from praxis.up.cli import up
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The operator's file.")]
 
-app = typer.Typer(
-    help="Praxis: an OpenAI-compatible gateway with adapters and grounded answers.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
 config_app = typer.Typer(help="Check the operator's file.", no_args_is_help=True)
-app.add_typer(config_app, name="config")
-app.add_typer(keys, name="keys")
 
 
 @config_app.command("check")
@@ -79,6 +72,13 @@ def _room_process(module: str) -> Callable[..., None]:
 
 def build() -> typer.Typer:
     """The whole command: the kernel's part, the processes, and what the rooms add by `praxis.commands`."""
+    app = typer.Typer(
+        help="Praxis: an OpenAI-compatible gateway with adapters and grounded answers.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.add_typer(config_app, name="config")
+    app.add_typer(keys, name="keys")
     app.command("up")(up)
     app.command("backup")(backup)
     app.command("restore")(restore)
