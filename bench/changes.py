@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
 from bench.intervals import Interval, interval
 from praxis.errors import ConfigError, Problem
@@ -25,28 +26,9 @@ class Tolerance:
     times: float
 
 
-class Change(Protocol):
-    """One figure in both results."""
-
-    @property
-    def worse(self) -> bool:
-        """Whether it got worse beyond noise."""
-
-    @property
-    def name(self) -> str:
-        """Load and figure."""
-
-    def row(self) -> dict[str, Any]:
-        """The change as a row of a table."""
-
-
 @dataclass(frozen=True, slots=True)
-class Rounds:
-    """A figure measured in rounds.
-
-    It is worse when its median is worse by more than the tolerance and no round of the new result is as good as the
-    worst round of the old one.
-    """
+class Change(ABC):
+    """One figure in both results. `tolerance` is the share by which it may be worse."""
 
     load: str
     figure: str
@@ -57,7 +39,29 @@ class Rounds:
 
     @property
     def name(self) -> str:
+        """Load and figure."""
         return f"{self.load}: {self.figure}"
+
+    @property
+    @abstractmethod
+    def worse(self) -> bool:
+        """Whether it got worse beyond noise."""
+
+    @abstractmethod
+    def row(self) -> dict[str, Any]:
+        """The change as a row of a table."""
+
+    def _row(self, before: float, after: float, change: str) -> dict[str, Any]:
+        told = {"load": self.load, "figure": self.figure, "before": before, "after": after, "change": change}
+        return told | {"verdict": "worse" if self.worse else ""}
+
+
+class Rounds(Change):
+    """A figure measured in rounds.
+
+    It is worse when its median is worse by more than the tolerance and no round of the new result is as good as the
+    worst round of the old one.
+    """
 
     @property
     def worse(self) -> bool:
@@ -68,34 +72,15 @@ class Rounds:
 
     def row(self) -> dict[str, Any]:
         old, new = median(self.before), median(self.after)
-        return {
-            "load": self.load,
-            "figure": self.figure,
-            "before": old,
-            "after": new,
-            "change": f"{new / old - 1:+.1%}" if old else "–",
-            "verdict": "worse" if self.worse else "",
-        }
+        return self._row(old, new, f"{new / old - 1:+.1%}" if old else "–")
 
 
-@dataclass(frozen=True, slots=True)
-class Pairs:
+class Pairs(Change):
     """A figure of the same rows before and after.
 
     It is worse when the whole bootstrap interval of the mean difference is on the worse side, and the mean is worse
     by more than the tolerance.
     """
-
-    load: str
-    figure: str
-    before: Sequence[float]
-    after: Sequence[float]
-    higher_is_better: bool
-    tolerance: float
-
-    @property
-    def name(self) -> str:
-        return f"{self.load}: {self.figure}"
 
     @property
     def difference(self) -> Interval:
@@ -112,14 +97,8 @@ class Pairs:
     def row(self) -> dict[str, Any]:
         difference = self.difference
         old = math.fsum(self.before) / len(self.before)
-        return {
-            "load": self.load,
-            "figure": self.figure,
-            "before": old,
-            "after": old + difference.mean,
-            "change": f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]",
-            "verdict": "worse" if self.worse else "",
-        }
+        change = f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
+        return self._row(old, old + difference.mean, change)
 
 
 def read(path: Path) -> dict[str, Any]:

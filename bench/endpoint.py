@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
+import typer
 
 from praxis.errors import ConfigError, NotAuthenticated, NotFound, Problem, UpstreamError
 
@@ -71,6 +74,18 @@ class Gateway:
             verify=parsed.scheme == "https",
             # A proxy of the environment is for the world outside, never for this machine.
             trust_env=parsed.host not in _LOOPBACK,
+        )
+
+    @classmethod
+    def from_environment(cls, url: str, *, timeout: float, patience: float, connections: int) -> Self:
+        """As commands ask it: with the key in PRAXIS_API_KEY, and what is waited for told on stderr."""
+        return cls(
+            url,
+            os.environ.get("PRAXIS_API_KEY"),
+            timeout=timeout,
+            patience=patience,
+            connections=connections,
+            notice=partial(typer.echo, err=True),
         )
 
     async def __aenter__(self) -> Self:

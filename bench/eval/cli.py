@@ -78,14 +78,7 @@ def eval_run(
     check_rows(data, skip_bad_rows)
     sampling = Sampling(temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed)
     plan = Plan(data, list(dict.fromkeys(model)), sampling, default_system, concurrency, remove_thinking)
-    gateway = Gateway(
-        url,
-        os.environ.get("PRAXIS_API_KEY"),
-        timeout=timeout,
-        patience=patience,
-        connections=concurrency,
-        notice=lambda text: typer.echo(text, err=True),
-    )
+    gateway = Gateway.from_environment(url, timeout=timeout, patience=patience, connections=concurrency)
     folder = out or runs_folder() / f"{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
     results = carry_out(plan, gateway, folder, resume=resume, began=began)
     typer.echo(render([_summary(each) for each in results], Format.table))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,14 +66,7 @@ def eval_judge(
     if sample is not None and sample < len(todo):
         chosen = set(random.Random(seed).sample(range(len(todo)), sample))
         todo = [pair for number, pair in enumerate(todo) if number in chosen]
-    gateway = Gateway(
-        url,
-        os.environ.get("PRAXIS_API_KEY"),
-        timeout=timeout,
-        patience=patience,
-        connections=concurrency,
-        notice=lambda text: typer.echo(text, err=True),
-    )
+    gateway = Gateway.from_environment(url, timeout=timeout, patience=patience, connections=concurrency)
     who = Judge(judge, read_rubric(rubric), max_new_tokens, not no_reference)
     rows = _carry_out(gateway, who, todo, concurrency, out)
     found = {"judge": judge, "rubric": who.rubric.name, "rubric_sha256": who.rubric.digest, "seed": seed}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -154,14 +153,7 @@ def _record(gateway: Gateway, place: str, scores: dict[str, Any], folder: Path) 
 def _gateway(url: str, timeout: float, connections: int) -> Gateway:
     from bench.endpoint import Gateway
 
-    return Gateway(
-        url,
-        os.environ.get("PRAXIS_API_KEY"),
-        timeout=timeout,
-        patience=_PATIENCE,
-        connections=connections,
-        notice=lambda text: typer.echo(text, err=True),
-    )
+    return Gateway.from_environment(url, timeout=timeout, patience=_PATIENCE, connections=connections)
 
 
 def _call(gateway: Gateway, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,14 +57,7 @@ def bench_retrieval(
         writable(option, path)
     asked = drawn(read(questions), sample, seed)
     plan = Plan(questions, asked, limit, _cutoffs(at), concurrency, seed, check_gold)
-    gateway = Gateway(
-        url,
-        os.environ.get("PRAXIS_API_KEY"),
-        timeout=timeout,
-        patience=patience,
-        connections=concurrency,
-        notice=lambda text: typer.echo(text, err=True),
-    )
+    gateway = Gateway.from_environment(url, timeout=timeout, patience=patience, connections=concurrency)
     result = _carry_out(gateway, knowledge, plan)
     # Printed first: what was measured is not lost where a disk is full.
     if form is Format.json:

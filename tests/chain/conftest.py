@@ -91,7 +91,7 @@ def stack(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("chain")
     home = folder / ".praxis"
     home.mkdir()
-    (prepared / "downloads").mkdir(exist_ok=True)  # for the embedding model, which rag fetches at its first start
+    (prepared / "downloads").mkdir(exist_ok=True)  # rag fetches the embedding model at its first start
     for shared in ("engines", "models", "downloads"):
         (home / shared).symlink_to(prepared / shared)
     (folder / "adapters").mkdir()
