@@ -2,7 +2,10 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The system's own Python is compiled with its profile and runs the gateway a sixth faster than most others.
+PYTHON ?= $(shell /usr/bin/python3.11 -c 'import ensurepip' 2>/dev/null && echo /usr/bin/python3.11 || command -v python3.11 || command -v python3)
+# Most of the time of most tests is waiting, while one worker keeps the real engine busy.
+WORKERS ?= 3
 LOGS := .praxis/logs
 INSTALL := @$(PYTHON) -m praxis.up.environment
 
@@ -20,8 +23,7 @@ install: python ## The environment of Praxis alone (.venv)
 test: debian install-test ## Every test, the real engine and the real browser included
 	@$(MAKE) --no-print-directory check
 	@MODEL=smollm2 .venv/bin/praxis up --prepare
-	@.venv/bin/pytest -m "not chain"
-	@.venv/bin/pytest -m chain
+	@.venv/bin/pytest -n $(WORKERS) --dist loadgroup
 
 check: ## Lint, format, types and the import rule
 	@.venv/bin/ruff check .

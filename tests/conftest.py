@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from tests.services import PostgreSQL
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several workers share the tests, a file stays with one, and so do all that share the real engine."""
+    for item in items:
+        group = "engine" if item.get_closest_marker("chain") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def clean_environment() -> None:
     """Variables of the developer's shell change no test; those of tests/clients are its arguments."""

@@ -1,5 +1,6 @@
 """Praxis's own processes, run for real by the tests, and the patience that goes with that."""
 
+import itertools
 import json
 import os
 import re
@@ -8,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -33,11 +34,27 @@ def eventually(holds: Callable[[], Any], what: str, within: float = 20.0) -> Any
     return answer
 
 
+def _own_ports() -> Iterator[int]:
+    """Ports of this test worker alone, below those that the kernel gives to whoever asks for any, in a circle."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 10_000 + 2_000 * (worker % 10)
+    return itertools.cycle(range(first, first + 2_000))
+
+
+_PORTS = _own_ports()
+
+
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, nor another worker's test is about to."""
+    for port in _PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("the circle of ports does not end")
 
 
 def environment(**extra: str) -> dict[str, str]:
