@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
     from sqlalchemy import Engine
 
     from tests.services import PostgreSQL
@@ -48,6 +49,16 @@ def postgresql() -> Iterator[PostgreSQL]:
     from tests.services import PostgreSQL
 
     with PostgreSQL() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for a module. While it runs, so does Playwright's event loop, and commands that want one of their own,
+    as other modules' tests in this worker do, could not."""
+    from tests.browser import chromium
+
+    with chromium() as running:
         yield running
 
 

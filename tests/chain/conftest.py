@@ -17,7 +17,7 @@ from openai import OpenAI
 from playwright.sync_api import Browser, Page
 
 from praxis.config import read_secret
-from tests.browser import chromium, page_of
+from tests.browser import page_of
 from tests.processes import ROOT, environment, eventually, free_port, praxis
 
 MODEL = "smollm2"
@@ -166,12 +166,6 @@ def http(stack: Stack) -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {stack.user_key}"}
     with httpx.Client(base_url=stack.url, headers=headers, timeout=240) as client:
         yield client
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

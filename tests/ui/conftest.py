@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser import chromium, page_of, pages
+from tests.browser import page_of, pages
 from tests.fakes.gateway import FakeGateway, running
 
 KEYS = {"sk-praxis-test": "office", "sk-praxis-other": "clinic"}
@@ -27,12 +27,6 @@ def gateway(shared_gateway: FakeGateway) -> FakeGateway:
 def ui_url(shared_gateway: FakeGateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pages(shared_gateway.url, tmp_path_factory.mktemp("ui") / "ui.log") as url:
         yield url
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
