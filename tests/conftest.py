@@ -17,16 +17,22 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from sqlalchemy import Engine
+    from xdist.remote import Producer
+    from xdist.scheduler import Scheduling
 
     from tests.services import PostgreSQL
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
     """Where several workers share the tests, a file stays with one, and so do all that share the real engine."""
-    for item in items:
-        group = "engine" if item.get_closest_marker("chain") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadFileScheduling
+
+    class Rooms(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/chain" if nodeid.startswith("tests/chain/") else super()._split_scope(nodeid)
+
+    return Rooms(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")
