@@ -11,7 +11,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.eval.judge_cli import eval_judge
-from bench.eval.score_cli import ThinkingOption, eval_compare, eval_score
+from bench.eval.score_cli import eval_compare, eval_score
+from bench.options import (
+    GATEWAY,
+    AnswerTimeoutOption,
+    ConcurrencyOption,
+    DatasetDirOption,
+    DatasetOption,
+    FormatOption,
+    MaxNewTokensOption,
+    MaxSamplesOption,
+    PatienceOption,
+    ResumeOption,
+    SamplingSeedOption,
+    SkipOption,
+    SystemOption,
+    TargetsOption,
+    TemperatureOption,
+    ThinkingOption,
+    UrlOption,
+)
 from praxis.errors import ConfigError, PraxisError, Problem
 from praxis.tables import Format, render
 
@@ -33,33 +52,29 @@ _LISTED = 20
 
 @evaluate.command("run")
 def eval_run(
-    model: Annotated[list[str], typer.Option(help="A target: model, adapter or assistant; repeat for more.")],
-    dataset: Annotated[str, typer.Option(help="A name in the folder's dataset_info.json.")],
-    dataset_dir: Annotated[Path, typer.Option(help="A folder of data sets, as LLaMA-Factory keeps them.")],
+    model: TargetsOption,
+    dataset: DatasetOption,
+    dataset_dir: DatasetDirOption,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run [default: .praxis/runs/DATASET-TIME].")
     ] = None,
-    url: Annotated[
-        str, typer.Option(help="The gateway; its key is read from PRAXIS_API_KEY.")
-    ] = "http://127.0.0.1:8080",
-    max_samples: Annotated[int | None, typer.Option(min=1, help="Only the first rows, this many.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Questions under way at once.")] = 8,
-    temperature: Annotated[float, typer.Option(min=0, help="0 makes scores repeatable.")] = 0.95,
+    url: UrlOption = GATEWAY,
+    max_samples: MaxSamplesOption = None,
+    concurrency: ConcurrencyOption = 8,
+    temperature: TemperatureOption = 0.95,
     top_p: Annotated[float, typer.Option(min=0, max=1, help="Share of probability to draw from.")] = 0.7,
     top_k: Annotated[
         int, typer.Option(help="Tokens to draw from; 0 sends none, for engines that refuse it.")
     ] = 50,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 1024,
+    max_new_tokens: MaxNewTokensOption = 1024,
     repetition_penalty: Annotated[float, typer.Option(min=0, help="Above 1: fewer repetitions.")] = 1.0,
-    seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable, where the engine can.")] = None,
-    default_system: Annotated[str | None, typer.Option(help="System prompt for rows that have none.")] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one answer.")] = 600.0,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait while nobody listens.")] = 30.0,
-    skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Leave wrong rows out instead of refusing the data set.")
-    ] = False,
+    seed: SamplingSeedOption = None,
+    default_system: SystemOption = None,
+    timeout: AnswerTimeoutOption = 600.0,
+    patience: PatienceOption = 30.0,
+    skip_bad_rows: SkipOption = False,
     remove_thinking: ThinkingOption = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Finish the run in --out.")] = False,
+    resume: ResumeOption = False,
 ) -> None:
     """Ask every model every row, keep each answer as it comes, then score them as LLaMA-Factory does.
 
@@ -91,17 +106,17 @@ def eval_list(
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Where runs are kept [default: .praxis/runs].")
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    form: FormatOption = Format.table,
 ) -> None:
-    """List the runs that are kept, oldest first."""
-    from bench.eval.run import runs
+    """List what is kept, oldest first: runs, and results that `praxis bench … --json` put into the same folder."""
+    from bench.listing import listing
 
     place = folder or runs_folder()
-    listing = [run.listing() for run in runs(place)]
-    if not listing and form is not Format.json:
+    found = listing(place)
+    if not found and form is not Format.json:
         typer.echo(f"No run is in {place}.")
         return
-    typer.echo(render(listing, form))
+    typer.echo(render(found, form))
 
 
 def check_rows(data: Dataset, skip: bool) -> None:

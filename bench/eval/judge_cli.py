@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.eval.score_cli import SeedOption
+from bench.options import GATEWAY, BootstrapSeedOption, FormatOption, PatienceOption, UrlOption
 from bench.results import writable
 from praxis.errors import ConfigError, PraxisError, Problem
 from praxis.tables import Format, render
 
 if TYPE_CHECKING:
-    from bench.endpoint import Gateway
+    from bench.endpoint import Failure, Gateway
     from bench.eval.compare import Entry
     from bench.eval.judge import Judge, Pair
+    from bench.eval.verdicts import Verdict
+    from bench.journal import Journal
+
+_OUT = Path("judged.jsonl")
+
+KeepThinkingOption = Annotated[
+    bool, typer.Option("--keep-thinking", help="Show the judge what stands before `</think>` too.")
+]
 
 
 def eval_judge(
@@ -29,25 +36,20 @@ def eval_judge(
         str | None, typer.Option(help="The target whose wins are counted [default: the second of the run].")
     ] = None,
     second: Annotated[str | None, typer.Option(help="The other target [default: the first].")] = None,
-    out: Annotated[Path, typer.Option(help="Every pair with both verdicts, one JSON object a line.")] = Path(
-        "judged.jsonl"
-    ),
-    url: Annotated[
-        str, typer.Option(help="The gateway; its key is read from PRAXIS_API_KEY.")
-    ] = "http://127.0.0.1:8080",
+    out: Annotated[Path, typer.Option(help="Every pair with both verdicts, one JSON object a line.")] = _OUT,
+    resume: Annotated[bool, typer.Option("--resume", help="Judge what is not in --out yet.")] = False,
+    url: UrlOption = GATEWAY,
     sample: Annotated[int | None, typer.Option(min=1, help="Only this many rows, drawn by --seed.")] = None,
-    seed: SeedOption = 0,
+    seed: BootstrapSeedOption = 0,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Pairs under way at once.")] = 4,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest verdict, thinking included.")] = 2048,
     no_reference: Annotated[
-        bool, typer.Option("--no-reference", help="Do not show the judge the label.")
+        bool, typer.Option("--no-reference", help="Hide the label from the judge.")
     ] = False,
-    keep_thinking: Annotated[
-        bool, typer.Option("--keep-thinking", help="Show the judge what stands before `</think>` too.")
-    ] = False,
+    keep_thinking: KeepThinkingOption = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one verdict.")] = 600.0,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait while nobody listens.")] = 30.0,
-    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    patience: PatienceOption = 30.0,
+    form: FormatOption = Format.table,
 ) -> None:
     """A model judges two targets row by row with a rubric, in both orders; where it disagrees with itself is a tie.
 
@@ -55,28 +57,95 @@ def eval_judge(
     """
     from bench.endpoint import Gateway
     from bench.eval.compare import entries
-    from bench.eval.judge import Judge, pairs, summary
-    from bench.eval.judge import rubric as read_rubric
+    from bench.eval.judge import Judge, drawn, pairs
+    from bench.eval.rubric import read
 
     writable("--out", out)
     one, other = _two(entries(runs), first, second)
     if judge in (one.name, other.name):
         typer.echo(f"Note: `{judge}` judges its own answers; judges prefer them.", err=True)
-    todo = pairs(one.predictions, other.predictions, remove_thinking=not keep_thinking)
-    if sample is not None and sample < len(todo):
-        chosen = set(random.Random(seed).sample(range(len(todo)), sample))
-        todo = [pair for number, pair in enumerate(todo) if number in chosen]
+    todo = drawn(pairs(one.predictions, other.predictions, remove_thinking=not keep_thinking), sample, seed)
+    who = Judge(judge, read(rubric), max_new_tokens, not no_reference)
     gateway = Gateway.from_environment(url, timeout=timeout, patience=patience, connections=concurrency)
-    who = Judge(judge, read_rubric(rubric), max_new_tokens, not no_reference)
-    rows = _carry_out(gateway, who, todo, concurrency, out)
-    found = {"judge": judge, "rubric": who.rubric.name, "rubric_sha256": who.rubric.digest, "seed": seed}
-    found |= summary(rows, (one.name, other.name), seed=seed)
-    typer.echo(
-        json.dumps(found, ensure_ascii=False, indent=2) if form is Format.json else _table(found, form)
-    )
+    verdicts, lost = _carry_out(gateway, who, todo, concurrency, _journal(out, who, todo, resume=resume))
+    _tell(who, verdicts, (one.name, other.name), seed, form)
     typer.echo(f"Every pair with what the judge said is in {out}", err=True)
-    if not found["judged"]:
-        raise PraxisError(f"No pair was judged: {found['errors']}; `{out}` says why, pair by pair.")
+    if lost:
+        raise PraxisError(f"Stopped early: {lost.message} {_how_to_finish(out)}")
+    if all(each.error for each in verdicts):
+        kinds = ", ".join(sorted({each.error["type"] for each in verdicts if each.error}))
+        raise PraxisError(f"No pair was judged ({kinds}); `{out}` says why, pair by pair.")
+
+
+def _journal(out: Path, who: Judge, todo: list[Pair], *, resume: bool) -> Journal[Verdict]:
+    """The file of verdicts. Raises ConfigError where going on in it would mix two judgements."""
+    from bench.eval.verdicts import read
+    from bench.journal import Journal
+
+    there = out.exists() and out.stat().st_size > 0
+    if there and not resume:
+        raise _refused(out, "it holds verdicts; add `--resume` to go on with them, or give another `--out`")
+    if resume and not there:
+        raise _refused(out, "there are no verdicts in it to go on with")
+    journal = Journal(out, read)
+    asked = {pair.id: who.digest(pair) for pair in todo}
+    for row, verdict in journal.done.items():
+        if verdict.asked != asked.get(row, verdict.asked):
+            reason = "of other answers, or by another judge, rubric or limit; give another `--out`"
+            raise _refused(out, f"row {row} was judged there {reason}")
+    return journal
+
+
+def _carry_out(
+    gateway: Gateway, who: Judge, todo: list[Pair], concurrency: int, journal: Journal[Verdict]
+) -> tuple[list[Verdict], Failure | None]:
+    """The verdicts on `todo`, in its order, and why it ended early, if it did."""
+    from bench.eval.judge import judge_all
+    from bench.progress import bars
+
+    async def run() -> tuple[list[Verdict], Failure | None]:
+        async with gateway:
+            await gateway.check([who.model])
+            with bars("pairs") as report:
+                lost = await judge_all(gateway, who, todo, concurrency, journal, report)
+        kept = {each.id: each for each in journal.finish()}
+        return [kept[pair.id] for pair in todo if pair.id in kept], lost
+
+    try:
+        with journal:
+            return asyncio.run(run())
+    except KeyboardInterrupt:
+        raise PraxisError(f"Stopped. {_how_to_finish(journal.path)}") from None
+    except OSError as error:
+        raise PraxisError(
+            f"`{journal.path}` cannot be written: {error.strerror}. {_how_to_finish(journal.path)}"
+        ) from None
+
+
+def _how_to_finish(out: Path) -> str:
+    return f"What is judged is kept; finish with the same command and `--out {out} --resume`."
+
+
+def _tell(who: Judge, verdicts: list[Verdict], names: tuple[str, str], seed: int, form: Format) -> None:
+    from bench.eval.verdicts import summary
+
+    found: dict[str, Any] = {
+        "judge": who.model,
+        "rubric": who.rubric.name,
+        "rubric_sha256": who.rubric.digest,
+        "seed": seed,
+    }
+    found |= summary(verdicts, names, seed=seed)
+    if form is Format.json:
+        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    rate = found["win_rate"] or {"mean": None, "low": None, "high": None}
+    row = {name: value for name, value in found.items() if name not in ("win_rate", "rubric_sha256", "seed")}
+    typer.echo(render([row | {"win rate": rate["mean"], "low": rate["low"], "high": rate["high"]}], form))
+
+
+def _refused(out: Path, message: str) -> ConfigError:
+    return ConfigError(str(out), [Problem(None, "", message)])
 
 
 def _two(found: list[Entry], first: str | None, second: str | None) -> tuple[Entry, Entry]:
@@ -97,41 +166,3 @@ def _two(found: list[Entry], first: str | None, second: str | None) -> tuple[Ent
     one = first or rest[-1]
     other = second or next(name for name in rest if name != one)
     return named[one], named[other]
-
-
-def _carry_out(
-    gateway: Gateway, who: Judge, todo: list[Pair], concurrency: int, out: Path
-) -> list[dict[str, Any]]:
-    from bench.eval.judge import judged
-    from bench.progress import bars
-
-    rows: dict[int, dict[str, Any]] = {}
-
-    async def run() -> None:
-        async with gateway:
-            await gateway.check([who.model])
-            with bars("pairs") as report, out.open("w", encoding="utf-8") as file:
-
-                def keep(row: dict[str, Any]) -> None:
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                    file.flush()
-                    rows[row["id"]] = row
-                    failed = sum(each["error"] is not None for each in rows.values())
-                    report(f"judge {who.model}", len(rows), len(todo), failed)
-
-                await judged(gateway, who, todo, concurrency, keep)
-
-    try:
-        asyncio.run(run())
-    except KeyboardInterrupt:
-        raise PraxisError(f"Stopped; what is judged is in {out}.") from None
-    except OSError as error:
-        raise PraxisError(f"`{out}` cannot be written: {error.strerror}.") from None
-    return [rows[pair.id] for pair in todo]
-
-
-def _table(found: dict[str, Any], form: Format) -> str:
-    rate = found["win_rate"] or {"mean": None, "low": None, "high": None}
-    row = {name: value for name, value in found.items() if name not in ("win_rate", "rubric_sha256", "seed")}
-    ends = {"win rate": rate["mean"], "low": rate["low"], "high": rate["high"]}
-    return render([row | ends], form)

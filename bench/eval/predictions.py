@@ -8,12 +8,9 @@ LLaMA-Factory itself) are read as answers that came.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from bench.jsonl import rows
 
@@ -84,56 +81,3 @@ def _number(value: object) -> float | None:
 
 def _integer(value: object) -> int | None:
     return value if isinstance(value, int) else None
-
-
-class Journal:
-    """The predictions file of a run under way."""
-
-    def __init__(self, path: Path) -> None:
-        """Open `path` for more lines; a last line that a crash cut short is dropped."""
-        self._path = path
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        content = path.read_bytes()
-        os.ftruncate(self._file, content.rfind(b"\n") + 1)
-        os.lseek(self._file, 0, os.SEEK_END)
-        self._rows = {each.id: each for each in read(path)}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        os.close(self._file)
-
-    @property
-    def answered(self) -> set[int]:
-        """The rows that have their answer; rows that failed are to be asked again."""
-        return {each.id for each in self._rows.values() if each.error is None}
-
-    def add(self, prediction: Prediction) -> None:
-        """Write one line. Raises OSError, with the file as it was, when the disk does not take it."""
-        before = os.lseek(self._file, 0, os.SEEK_CUR)
-        rest = memoryview(prediction.line())
-        try:
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
-        except OSError:
-            os.ftruncate(self._file, before)
-            os.lseek(self._file, before, os.SEEK_SET)
-            raise
-        self._rows[prediction.id] = prediction
-
-    def finish(self) -> list[Prediction]:
-        """Put the file into the order of the data set, each row once, and return its predictions."""
-        ordered = [self._rows[each] for each in sorted(self._rows)]
-        write(self._path, (each.line() for each in ordered))
-        return ordered
-
-
-def write(path: Path, lines: Iterable[bytes]) -> None:
-    """Replace `path` in one step, so that whoever reads it never sees half of it."""
-    draft = path.with_name(path.name + ".part")
-    with draft.open("wb") as file:
-        file.writelines(lines)
-    draft.replace(path)

@@ -13,7 +13,23 @@ from urllib.parse import quote
 import typer
 
 from bench.eval.cli import carry_out, check_rows, must_be_whole, runs_folder
-from bench.eval.score_cli import ThinkingOption, print_comparison
+from bench.eval.score_cli import print_comparison
+from bench.options import (
+    GATEWAY,
+    AnswerTimeoutOption,
+    ConcurrencyOption,
+    DatasetDirOption,
+    DatasetOption,
+    FormatOption,
+    MaxNewTokensOption,
+    MaxSamplesOption,
+    ResumeOption,
+    SamplingSeedOption,
+    SkipOption,
+    SystemOption,
+    TemperatureOption,
+    ThinkingOption,
+)
 from praxis.errors import InvalidRequest, PraxisError
 from praxis.tables import Format
 
@@ -50,28 +66,24 @@ def compare_revisions(
     name: Annotated[
         str, typer.Argument(help="The adapter's name, or NAME@REVISION to choose the candidate oneself.")
     ],
-    dataset: Annotated[str, typer.Option(help="A name in the folder's dataset_info.json.")],
-    dataset_dir: Annotated[Path, typer.Option(help="A folder of data sets, as LLaMA-Factory keeps them.")],
+    dataset: DatasetOption,
+    dataset_dir: DatasetDirOption,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run [default: .praxis/runs/NAME-DATASET-TIME].")
     ] = None,
-    max_samples: Annotated[int | None, typer.Option(min=1, help="Only the first rows, this many.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Questions under way at once.")] = 8,
-    temperature: Annotated[float, typer.Option(min=0, help="0 makes scores repeatable.")] = 0.0,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 1024,
-    seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable, where the engine can.")] = None,
-    default_system: Annotated[str | None, typer.Option(help="System prompt for rows that have none.")] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one answer.")] = 600.0,
-    skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Leave wrong rows out instead of refusing the data set.")
-    ] = False,
+    max_samples: MaxSamplesOption = None,
+    concurrency: ConcurrencyOption = 8,
+    temperature: TemperatureOption = 0.0,
+    max_new_tokens: MaxNewTokensOption = 1024,
+    seed: SamplingSeedOption = None,
+    default_system: SystemOption = None,
+    timeout: AnswerTimeoutOption = 600.0,
+    skip_bad_rows: SkipOption = False,
     remove_thinking: ThinkingOption = False,
     rows: Annotated[int, typer.Option(min=0, help="How many of the rows that differ most to show.")] = 3,
-    resume: Annotated[bool, typer.Option("--resume", help="Finish the run in --out.")] = False,
-    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
-    url: Annotated[
-        str, typer.Option("--url", envvar="PRAXIS_GATEWAY_URL", help="The gateway.")
-    ] = "http://127.0.0.1:8080",
+    resume: ResumeOption = False,
+    form: FormatOption = Format.table,
+    url: Annotated[str, typer.Option("--url", envvar="PRAXIS_GATEWAY_URL", help="The gateway.")] = GATEWAY,
 ) -> None:
     """Ask base, current revision and candidate (the canary, else the newest staged one) a data set, and compare them.
 

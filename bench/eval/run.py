@@ -7,12 +7,11 @@ run.json                 the settings that make it repeatable; never a key
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,10 +20,12 @@ from typing import Any
 from bench.endpoint import Failure, Gateway
 from bench.eval.chat import Answer, Sampling, ask
 from bench.eval.datasets import Dataset
-from bench.eval.predictions import Journal, Prediction, write
+from bench.eval.predictions import Prediction, read
 from bench.eval.rows import Example
 from bench.eval.scores import score, similarities
 from bench.eval.similarity import Scorer
+from bench.journal import Journal, write
+from bench.workers import work_off
 from praxis.errors import ConfigError, Problem
 
 _RECORD = "run.json"
@@ -144,7 +145,7 @@ class Run:
         results: list[dict[str, Any]] = []
         for target in plan.targets:
             preparation = time.monotonic() - began
-            with Journal(self.predictions(target)) as journal:
+            with Journal(self.predictions(target), read) as journal:
                 lost = await _ask_target(target, examples, plan, gateway, journal, report)
                 predictions = journal.finish()
             scores: dict[str, Any] = {"target": target, "dataset": plan.dataset.name}
@@ -180,40 +181,33 @@ async def _ask_target(
     examples: Sequence[Example],
     plan: Plan,
     gateway: Gateway,
-    journal: Journal,
+    journal: Journal[Prediction],
     report: Report,
 ) -> Failure | None:
     """Ask what is not answered yet. Returns the failure that ended the run early, if one did."""
-    answered = journal.answered
-    todo = iter([each for each in examples if each.id not in answered])
+    answered = journal.done
+    todo = [each for each in examples if each.id not in answered]
     done, failed = len(answered), 0
     lost: Failure | None = None
     report(target, done, len(examples), failed)
 
-    async def work(todo: Iterator[Example]) -> None:
+    async def work(example: Example) -> bool:
         nonlocal done, failed, lost
-        for example in todo:
-            began = time.monotonic()
-            answer: Answer | Failure
-            try:
-                answer = await ask(gateway, target, example, plan.sampling)
-            except Failure as failure:
-                answer = failure
-                failed += 1
-            journal.add(_prediction(example, answer, time.monotonic() - began))
-            done += 1
-            report(target, done, len(examples), failed)
-            if isinstance(answer, Failure) and answer.kind == "refused":
-                lost = answer
-            if lost:
-                return
+        began = time.monotonic()
+        answer: Answer | Failure
+        try:
+            answer = await ask(gateway, target, example, plan.sampling)
+        except Failure as failure:
+            answer = failure
+            failed += 1
+            if failure.kind == "refused":
+                lost = failure
+        journal.add(_prediction(example, answer, time.monotonic() - began))
+        done += 1
+        report(target, done, len(examples), failed)
+        return lost is None
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(plan.concurrency):
-                group.create_task(work(todo))
-    except* OSError as errors:
-        raise errors.exceptions[0] from None
+    await work_off(todo, plan.concurrency, work)
     return lost
 
 

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.options import BootstrapSeedOption, FormatOption, ThinkingOption
 from praxis.errors import ConfigError, Problem
 from praxis.tables import Format, render
 
 if TYPE_CHECKING:
     from bench.eval.compare import Comparison
-
-ThinkingOption = Annotated[
-    bool, typer.Option("--remove-thinking", help="Score without what stands before `</think>`.")
-]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of the bootstrap.")]
 
 _EXCERPT = 160
 """Characters of a text in the rows that differ most; `--format json` has all of them."""
@@ -30,8 +26,8 @@ def eval_score(
         typer.Option(help="Predictions of the same target on questions that the documents do not answer."),
     ] = None,
     remove_thinking: ThinkingOption = False,
-    seed: SeedOption = 0,
-    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.json,
+    seed: BootstrapSeedOption = 0,
+    form: FormatOption = Format.json,
 ) -> None:
     """Score a predictions file, LLaMA-Factory's or our own: BLEU-4 and ROUGE-1/2/L under its names, with intervals.
 
@@ -67,8 +63,8 @@ def eval_compare(
     by: Annotated[str, typer.Option(help="The metric that says where targets differ most.")] = "rouge-l",
     rows: Annotated[int, typer.Option(min=0, help="How many of those rows to show.")] = 5,
     remove_thinking: ThinkingOption = False,
-    seed: SeedOption = 0,
-    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    seed: BootstrapSeedOption = 0,
+    form: FormatOption = Format.table,
 ) -> None:
     """Which target is better, metric by metric with its interval, paired by row; and where they differ most."""
     from bench.eval.compare import Wish, compare, entries

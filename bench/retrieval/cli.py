@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.results import writable, write_result
+from bench.options import GATEWAY, FormatOption, JsonOption, PatienceOption, UrlOption
+from bench.results import publish, writable, write_result
 from praxis.errors import PraxisError, UpstreamError
-from praxis.tables import Format, render
+from praxis.tables import Format
 
 if TYPE_CHECKING:
     from bench.endpoint import Gateway
@@ -23,9 +23,7 @@ def bench_retrieval(
     questions: Annotated[
         Path, typer.Option(help='JSONL: {"id", "query", "gold": [{"law", "article"}]} in each line.')
     ],
-    url: Annotated[
-        str, typer.Option(help="The gateway; its key is read from PRAXIS_API_KEY.")
-    ] = "http://127.0.0.1:8080",
+    url: UrlOption = GATEWAY,
     limit: Annotated[int, typer.Option(min=1, max=50, help="Passages that each search asks for.")] = 10,
     at: Annotated[str, typer.Option(help="The k of hit@k and recall@k, with commas.")] = "1,3,5,10",
     sample: Annotated[
@@ -37,12 +35,12 @@ def bench_retrieval(
         bool, typer.Option("--check-gold", help="Name the gold articles that the knowledge base lacks.")
     ] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one search.")] = 60.0,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait while nobody listens.")] = 30.0,
+    patience: PatienceOption = 30.0,
     misses: Annotated[
         Path | None, typer.Option(help="Write the questions whose articles were not found here, as Markdown.")
     ] = None,
-    file: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file too.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    file: JsonOption = None,
+    form: FormatOption = Format.table,
 ) -> None:
     """Measure whether a knowledge base finds the articles that answer questions: hit@k, recall@k, MRR, nDCG, latency.
 
@@ -59,12 +57,7 @@ def bench_retrieval(
     plan = Plan(questions, asked, limit, _cutoffs(at), concurrency, seed, check_gold)
     gateway = Gateway.from_environment(url, timeout=timeout, patience=patience, connections=concurrency)
     result = _carry_out(gateway, knowledge, plan)
-    # Printed first: what was measured is not lost where a disk is full.
-    if form is Format.json:
-        typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
-    else:
-        typer.echo(render(table(result), form))
-    write_result("--json", file, result)
+    publish(result, table(result), form, file)
     if misses is not None:
         write_result("--misses", misses, misses_of(result))
     _say(result)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +15,7 @@ from bench.endpoint import Failure, Gateway
 from bench.intervals import CONFIDENCE, RESAMPLES, intervals, percentile
 from bench.retrieval.metrics import figures, ranks
 from bench.retrieval.questions import Article, Question
+from bench.workers import work_off
 from praxis.errors import NotFound
 
 LONGEST = 50
@@ -116,19 +116,16 @@ def _summary(rows: Sequence[dict[str, Any]], plan: Plan) -> dict[str, Any]:
 
 async def _ask_all(gateway: Gateway, store_id: str, plan: Plan, report: Report) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
-    todo = iter(plan.questions)
     failed = 0
 
-    async def work(todo: Iterator[Question]) -> None:
+    async def work(question: Question) -> bool:
         nonlocal failed
-        for question in todo:
-            rows[question.id] = row = await _ask(gateway, store_id, question, plan)
-            failed += row["error"] is not None
-            report(len(rows), len(plan.questions), failed)
+        rows[question.id] = row = await _ask(gateway, store_id, question, plan)
+        failed += row["error"] is not None
+        report(len(rows), len(plan.questions), failed)
+        return True
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(plan.concurrency):
-            group.create_task(work(todo))
+    await work_off(plan.questions, plan.concurrency, work)
     return [rows[each.id] for each in plan.questions]
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from bench.results import writable, write_result
+from bench.options import GATEWAY, AnswerTimeoutOption, FormatOption, JsonOption, TargetsOption
+from bench.results import publish, writable
+from bench.serve import options
 from praxis.errors import ConfigError, PraxisError, Problem
-from praxis.tables import Format, render
+from praxis.tables import Format
 
 if TYPE_CHECKING:
     from bench.eval.rows import Example
@@ -21,48 +22,27 @@ if TYPE_CHECKING:
 
 
 def bench_serve(
-    model: Annotated[list[str], typer.Option(help="A target: model, adapter or assistant; repeat for more.")],
-    url: Annotated[
-        str, typer.Option(help="Gateway or engine, without /v1; its key is read from PRAXIS_API_KEY.")
-    ] = "http://127.0.0.1:8080",
-    rate: Annotated[
-        str | None,
-        typer.Option(help="Open loop: requests a second, with commas for a sweep; inf: all at once."),
-    ] = None,
-    concurrency: Annotated[
-        str | None, typer.Option(help="Closed loop: clients, with commas for a sweep [default: 8].")
-    ] = None,
-    max_concurrency: Annotated[
-        int | None,
-        typer.Option(min=1, help="Open loop: at most so many under way; others wait, and it is counted."),
-    ] = None,
-    burstiness: Annotated[
-        float, typer.Option(min=0.01, help="Shape of the gamma arrivals: 1 Poisson, less is burstier.")
-    ] = 1.0,
-    num_prompts: Annotated[int, typer.Option(min=1, help="Requests of one measurement.")] = 100,
-    input_len: Annotated[
-        int, typer.Option(min=1, help="Tokens of a prompt, where no data set is given.")
-    ] = 512,
-    output_len: Annotated[int, typer.Option(min=1, help="Most new tokens of an answer.")] = 128,
-    ignore_eos: Annotated[
-        bool, typer.Option("--ignore-eos", help="Engines of vLLM's kind: always write all the new tokens.")
-    ] = False,
-    dataset: Annotated[str | None, typer.Option(help="Ask the rows of this data set instead.")] = None,
-    dataset_dir: Annotated[
-        Path | None, typer.Option(help="A folder of data sets, as LLaMA-Factory keeps them.")
-    ] = None,
-    temperature: Annotated[float, typer.Option(min=0, help="Of every request.")] = 0.0,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds, of which the medians are shown.")] = 1,
-    warm_up: Annotated[int, typer.Option(min=0, help="Requests to each target that count nowhere.")] = 2,
-    goodput: Annotated[
-        list[str] | None,
-        typer.Option(help="A bound in ms such as ttft:500, tpot:50 or e2el:3000; repeat for more."),
-    ] = None,
-    percentiles: Annotated[str, typer.Option(help="Which to report, with commas.")] = "50,90,95,99",
-    seed: Annotated[int, typer.Option(min=0, help="Of prompts and arrivals.")] = 0,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one answer.")] = 600.0,
-    file: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file too.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    model: TargetsOption,
+    url: options.UrlOption = GATEWAY,
+    rate: options.RateOption = None,
+    concurrency: options.ClientsOption = None,
+    max_concurrency: options.PlacesOption = None,
+    burstiness: options.BurstinessOption = 1.0,
+    num_prompts: options.NumPromptsOption = 100,
+    input_len: options.InputLenOption = 512,
+    output_len: options.OutputLenOption = 128,
+    ignore_eos: options.IgnoreEosOption = False,
+    dataset: options.RowsOption = None,
+    dataset_dir: options.RowsDirOption = None,
+    temperature: options.TemperatureOption = 0.0,
+    rounds: options.RoundsOption = 1,
+    warm_up: options.WarmUpOption = 2,
+    goodput: options.GoodputOption = None,
+    percentiles: options.PercentilesOption = "50,90,95,99",
+    seed: options.SeedOption = 0,
+    timeout: AnswerTimeoutOption = 600.0,
+    file: JsonOption = None,
+    form: FormatOption = Format.table,
 ) -> None:
     """Measure speed as a user feels it: TTFT, TPOT, ITL, end to end, throughput, goodput, errors, under set loads.
 
@@ -70,33 +50,23 @@ def bench_serve(
     whatever the server does. Exit code 1 where no request at all was answered.
     """
     from bench.serve.measure import Plan
-    from bench.serve.report import notes, table
 
     writable("--json", file)
-    plan = Plan(
-        _root(url),
-        list(dict.fromkeys(model)),
-        _loads(rate, concurrency, max_concurrency),
-        num_prompts,
-        output_len,
-        _rows(dataset, dataset_dir),
-        input_len,
-        burstiness,
-        rounds,
-        warm_up,
-        seed,
-        timeout,
-        _numbers("--percentiles", percentiles),
-        _slos(goodput or []),
-        {"temperature": temperature} | ({"ignore_eos": True} if ignore_eos else {}),
-    )
-    result = _carry_out(plan)
-    # Printed first: what was measured is not lost where a disk is full.
-    if form is Format.json:
-        typer.echo(json.dumps(result, ensure_ascii=False, indent=1))
-    else:
-        typer.echo(render(table(result), form))
-    write_result("--json", file, result)
+    loads = _loads(rate, concurrency, max_concurrency)
+    shares, bounds = _numbers("--percentiles", percentiles), _slos(goodput or [])
+    rows = _rows(dataset, dataset_dir)
+    more = {"temperature": temperature} | ({"ignore_eos": True} if ignore_eos else {})
+    targets = list(dict.fromkeys(model))
+    plan = Plan(_root(url), targets, loads, num_prompts, output_len, rows, input_len, burstiness, rounds, warm_up,
+                seed, timeout, shares, bounds, more)  # fmt: skip
+    _tell(_carry_out(plan), form, file)
+
+
+def _tell(result: dict[str, Any], form: Format, file: Path | None) -> None:
+    """Print and keep the result, and say what must be known of it. Raises PraxisError where nothing was answered."""
+    from bench.serve.report import notes, table
+
+    publish(result, table(result), form, file)
     for note in notes(result):
         typer.echo(note, err=True)
     if not any(each["completed"] for run in result["runs"] for each in run["rounds"]):

@@ -12,6 +12,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -22,7 +23,7 @@ import orjson
 
 from bench.serve.prompts import Prompt
 
-_THINKING = ("reasoning", "reasoning_content")
+_CHANNELS = ("content", "reasoning", "reasoning_content")
 _LONGEST_ERROR = 2000
 
 _IDLE = 2.0
@@ -123,14 +124,13 @@ class Client:
 
     async def _exchange(self, request: bytes, outcome: Outcome) -> None:
         connection = next((each for each in self._kept() if each.usable), None) or await self._connect()
-        try:
+        with ExitStack() as unless_kept:
+            unless_kept.callback(connection.close)
             await connection.send(request, outcome)
-        except BaseException:
-            connection.close()
-            raise
-        if connection.usable:
-            connection.used = time.perf_counter()
-            self._idle.append(connection)
+            if connection.usable:
+                connection.used = time.perf_counter()
+                self._idle.append(connection)
+                unless_kept.pop_all()
 
     def _kept(self) -> Iterator[_Connection]:
         """Connections that stood idle, the last used first; those that ended meanwhile are not usable."""
@@ -239,9 +239,9 @@ class _Connection(asyncio.Protocol):
         outcome, now = self._outcome, self._now
         if outcome.first_chunk is None:
             outcome.first_chunk = now
-        visible = bool(delta.get("content"))
-        if not visible and not delta.get("tool_calls") and not any(delta.get(each) for each in _THINKING):
+        if not delta.get("tool_calls") and not _carries_token(delta):
             return
+        visible = bool(delta.get("content"))
         outcome.chunks += 1
         if outcome.first_token is None:
             outcome.first_token = now
@@ -250,6 +250,12 @@ class _Connection(asyncio.Protocol):
         if visible and outcome.first_visible is None:
             outcome.first_visible = now
         outcome.last_token = now
+
+
+def _carries_token(delta: Mapping[str, Any]) -> bool:
+    """Whether a token came. Its text may be empty: half a character is a token too; that of a role alone is none."""
+    texts = [delta[each] for each in _CHANNELS if delta.get(each) is not None]
+    return any(texts) or bool(texts and "role" not in delta)
 
 
 def _same(connection: _Connection) -> _Connection:

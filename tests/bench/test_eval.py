@@ -14,6 +14,8 @@ import pytest
 
 from tests.bench.command import Done, praxis
 from tests.fakes.chat import Body, ChatServer, Cut, Fault, Reset, Says, Silence, Status
+from tests.fakes.search import SearchServer
+from tests.fakes.vllm import VLLM
 from tests.processes import environment, eventually, free_port
 
 GOLDEN = Path(__file__).parent.parent / "data" / "eval" / "golden_predictions.jsonl"
@@ -455,3 +457,25 @@ def test_list_shows_the_runs_that_are_kept(questions: Path) -> None:
     assert [(row["dataset"], row["rows"], row["targets"], row["state"]) for row in found] == [
         ("five", 5, "base", "finished")
     ]
+
+
+def test_list_shows_the_results_of_benchmarks_that_are_kept_beside_the_runs(questions: Path) -> None:
+    kept = questions / ".praxis" / "runs"
+    kept.mkdir(parents=True)
+    (kept / "notes.json").write_text('{"kind": "other"}')
+    (questions / "asked.jsonl").write_text(
+        '{"id": 1, "query": "工资", "gold": [{"law": "劳动法", "article": "1"}]}\n'
+    )
+    with SearchServer({"工资": [("劳动法", "1")]}, name="statutes") as server:
+        options = ["--questions", "asked.jsonl", "--url", server.url, "--json", str(kept / "found.json")]
+        assert praxis("bench", "retrieval", "statutes", *options, cwd=questions).returncode == 0
+    with VLLM() as engine:
+        options = ["--model", engine.model, "--url", engine.url, "--num-prompts", "2", "--concurrency", "1,2"]
+        done = praxis("bench", "serve", *options, "--json", str(kept / "speed.json"), cwd=questions)
+        assert done.returncode == 0, done.stderr
+    found = json.loads(praxis_eval("list", "--format", "json", cwd=questions).stdout)
+    assert sorted((row["kind"], row["dataset"], row["rows"], row["targets"]) for row in found) == [
+        ("retrieval", "asked.jsonl", 1, "statutes"),
+        ("serve", "concurrency 1, concurrency 2", 4, engine.model),
+    ]
+    assert all(row["started"][:4].isdigit() and row["state"] == "finished" for row in found)

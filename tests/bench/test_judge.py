@@ -2,6 +2,9 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import pytest
 
 from tests.bench.command import Done, praxis
 from tests.fakes.chat import ChatServer, Fault, Says, Silence, Status
+from tests.processes import environment, eventually
 
 Body = dict[str, Any]
 
@@ -107,6 +111,97 @@ def test_a_judge_who_never_decides_fails(answers: Path) -> None:
     done, _ = judge(answers, lambda body: Says("不好说"))
     assert done.returncode == 1
     assert "no_verdict" in done.stderr
+
+
+def asked(requests: list[Body]) -> list[str]:
+    """Which questions the judge was asked, in order."""
+    return [re.findall("<问题>\n(问.)", request["messages"][-1]["content"])[0] for request in requests]
+
+
+def test_a_judge_that_was_stopped_goes_on_where_it_was(answers: Path) -> None:
+    good = prefers("好")
+    with ChatServer(models=("referee",)) as server:
+
+        def verdict(body: Body) -> Fault:
+            return Silence() if asked([body]) == ["问4"] else good(body)
+
+        server.answers = verdict
+        options = [
+            "base.jsonl",
+            "tuned.jsonl",
+            "--judge",
+            "referee",
+            "--url",
+            server.url,
+            "--concurrency",
+            "1",
+        ]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "praxis", "eval", "judge", *options],
+            cwd=answers,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        eventually(lambda: "问4" in asked(server.requests), "the fourth pair is judged", within=60)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert (process.returncode, "--resume" in said) == (1, True)
+    done, requests = judge(answers, good, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["wins"] == 5
+    assert sorted(asked(requests)) == ["问4", "问4", "问5", "问5"]
+    kept = [json.loads(line) for line in (answers / "judged.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in kept] == [1, 2, 3, 4, 5]
+
+
+def test_pairs_that_failed_are_judged_again_and_no_others(answers: Path) -> None:
+    good = prefers("好")
+
+    def busy(body: Body) -> Fault:
+        return Status(400) if asked([body]) == ["问2"] else good(body)
+
+    assert json.loads(judge(answers, busy)[0].stdout)["errors"] == {"http_400": 1}
+    done, requests = judge(answers, good, "--resume")
+    assert asked(requests) == ["问2", "问2"]
+    assert (json.loads(done.stdout)["wins"], json.loads(done.stdout)["errors"]) == (5, {})
+
+
+def test_verdicts_of_two_judges_are_not_mixed(answers: Path) -> None:
+    assert judge(answers, prefers("好"), "--resume")[0].returncode == 2  # There is nothing to go on with.
+    assert judge(answers, prefers("好"))[0].returncode == 0
+    for options, word in (
+        ([], "add `--resume`"),
+        (["--resume", "--rubric", "medical"], "another `--out`"),
+        (["--resume", "--no-reference"], "another `--out`"),
+    ):
+        done, requests = judge(answers, prefers("好"), *options)
+        assert (done.returncode, word in done.stderr, requests) == (2, True, []), done.stderr
+
+
+def test_a_gateway_that_goes_away_stops_the_judge(answers: Path) -> None:
+    with ChatServer(models=("referee",)) as server:
+        good = prefers("好")
+
+        def verdict(body: Body) -> Fault:
+            return Silence() if asked([body]) == ["问2"] else good(body)
+
+        server.answers = verdict
+        options = ["--judge", "referee", "--url", server.url, "--concurrency", "1", "--patience", "1"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "praxis", "eval", "judge", "base.jsonl", "tuned.jsonl", *options],
+            cwd=answers,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        eventually(lambda: "问2" in asked(server.requests), "the second pair is judged", within=60)
+    said = process.communicate(timeout=60)[1]
+    assert (process.returncode, "Stopped early" in said, "--resume" in said) == (1, True, True), said
+    done, requests = judge(answers, good, "--resume")
+    assert sorted(set(asked(requests))) == ["问2", "问3", "问4", "问5"]
+    assert json.loads(done.stdout)["wins"] == 5
 
 
 def test_a_rubric_of_ones_own(answers: Path) -> None:

@@ -58,6 +58,16 @@ def test_first_chunk_first_token_and_first_text_are_told_apart(tmp_path: Path) -
     )
 
 
+def test_half_a_character_is_a_token_too(tmp_path: Path) -> None:
+    """Engines send an event without text for a token that ends in the middle of a character; vLLM's client counts it."""
+    with VLLM(says=("", "加", "", "班")) as engine:
+        engine.script.always(slow(first=0.05, gap=0.05))
+        (found,) = rounds(serve(engine.url, tmp_path, "--concurrency", "1", "--num-prompts", "3"))
+    assert found["median_ttft_ms"] + 40 <= found["median_first_visible_ms"]
+    assert found["median_tpot_ms"] >= 40
+    assert found["median_itl_ms"] < 1.8 * found["median_tpot_ms"]  # A gap for each token: none is missed.
+
+
 def test_waiting_at_the_client_is_counted(tmp_path: Path) -> None:
     """Ten are due at once and one is let through at a time: the last waits for nine, which the engine does not see."""
     with VLLM() as engine:
