@@ -24,9 +24,13 @@ async def work_off(items: Iterable[_Item], workers: int, work: Callable[[_Item],
                 return
 
     waiting = iter(items)
+    failure: Exception | None = None
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(one(waiting))
     except* OSError as errors:
-        raise errors.exceptions[0] from None
+        # Raised outside: what is raised in here, Python 3.11.2 wraps in a group and 3.11.7 does not.
+        failure = errors.exceptions[0]
+    if failure is not None:
+        raise failure
