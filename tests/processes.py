@@ -25,7 +25,7 @@ ENGINE_KEY = "engine-key-0123456789"
 """What the processes find in `ENGINE_KEY`: the key that a backend with `api_key_env: ENGINE_KEY` sends."""
 
 
-def eventually(holds: Callable[[], Any], what: str, within: float = 20.0) -> Any:
+def eventually(holds: Callable[[], Any], what: str, within: float = 60.0) -> Any:
     """Ask `holds` until it says something true, and return that; AssertionError after `within` seconds."""
     deadline = time.monotonic() + within
     while not (answer := holds()):
@@ -79,7 +79,7 @@ def praxis(*arguments: str, cwd: Path, **extra: str) -> "subprocess.CompletedPro
         env=environment(**extra),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
     )
 
 

@@ -237,7 +237,7 @@ def test_a_run_that_is_stopped_loses_no_answer(questions: Path, how: signal.Sign
         eventually(lambda: "问4" in server.asked(), "the fourth question is asked")
         assert len(lines(questions)) == 3
         process.send_signal(how)
-        said = process.communicate(timeout=30)[1]
+        said = process.communicate(timeout=60)[1]
     assert process.returncode == (1 if how is signal.SIGINT else -how)
     if how is signal.SIGINT:
         assert "--resume" in said
@@ -256,7 +256,7 @@ def test_a_gateway_that_goes_away_stops_the_run_and_a_new_one_finishes_it(questi
             command("run", *options, *more, "--url", server.url), cwd=questions, env=environment(), stderr=subprocess.PIPE, text=True
         )  # fmt: skip
         eventually(lambda: "问3" in server.asked(), "the third question is asked")
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=60)[1]
     assert process.returncode == 1
     assert "Nobody listens" in said
     assert "--resume" in said
@@ -277,7 +277,7 @@ def test_a_gateway_that_starts_late_is_waited_for(questions: Path) -> None:
     assert process.stderr
     assert "waiting up to 30 s" in process.stderr.readline()
     with ChatServer(port=port):
-        assert process.communicate(timeout=30)
+        assert process.communicate(timeout=60)
     assert process.returncode == 0
 
 

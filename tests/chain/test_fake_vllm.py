@@ -226,7 +226,7 @@ def test_a_client_that_leaves_ends_its_request(real: httpx.Client, fake: httpx.C
         def idle(client: httpx.Client = client) -> bool:
             return sum(map(float, running.findall(client.get("/metrics").text))) == 0
 
-        eventually(idle, "no request is running", within=5)
+        eventually(idle, "no request is running", within=60)
 
 
 REFUSED: list[tuple[str, dict[str, Any]]] = [

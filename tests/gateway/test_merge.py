@@ -355,7 +355,7 @@ def test_an_interrupted_merge_leaves_nothing_that_looks_whole_and_goes_on(
     first = tmp_path / ".partial-out" / "model-00001-of-00024.safetensors"
     eventually(first.exists, "the first shard is there")
     process.send_signal(number)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode != 0
     assert not (tmp_path / "out").exists()
     if number == signal.SIGINT:
@@ -377,7 +377,7 @@ def test_two_merges_into_one_folder_are_one_too_many(
     eventually((tmp_path / ".partial-out" / "model-00001-of-00024.safetensors").exists, "it writes")
     process.send_signal(signal.SIGSTOP)
     second = begin()
-    output, _ = second.communicate(timeout=30)
+    output, _ = second.communicate(timeout=60)
     assert second.returncode == 1
     assert "Another" in output
 

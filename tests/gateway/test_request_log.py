@@ -30,7 +30,7 @@ def line(running: Gateway, **sought: Any) -> dict[str, Any]:
     def find() -> list[dict[str, Any]]:
         return [each for each in lines(running) if sought.items() <= each.items()]
 
-    return dict(eventually(find, f"a line with {sought}", within=5)[0])
+    return dict(eventually(find, f"a line with {sought}", within=60)[0])
 
 
 def test_a_line_tells_who_asked_who_answered_and_how_long_it_took(gateway: Serve, engine: VLLM) -> None:

@@ -53,7 +53,7 @@ def span_of(collector: Collector, reply: Reply) -> Span:
             each for each in collector.spans if attributes(each.attributes)["praxis.request_id"] == identity
         ]
 
-    return eventually(find, f"the span of {identity} is exported", within=10)[0]  # type: ignore[no-any-return]
+    return eventually(find, f"the span of {identity} is exported", within=60)[0]  # type: ignore[no-any-return]
 
 
 def test_a_request_is_a_span_within_the_client_s_trace(

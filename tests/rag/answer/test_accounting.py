@@ -53,7 +53,7 @@ def used(running: Gateway, key_id: str) -> dict[str, Any]:
         rows = running.get("/admin/v1/usage", key=running.admin_key, params=asked).json()["data"]
         return list(rows) if any(each["requests"] and each["total_tokens"] for each in rows) else []
 
-    (row,) = eventually(whole, "it is counted", within=10)
+    (row,) = eventually(whole, "it is counted", within=60)
     return dict(row)
 
 
