@@ -35,11 +35,15 @@ from gateway.adapters.traffic import Traffic
 from gateway.agreement import Agreement, Announcements
 from gateway.api import adapters as adapters_api
 from gateway.api import admin, documents, health, lora, models
+from gateway.api import conversations as conversations_api
 from gateway.api import keys as keys_api
 from gateway.api import usage as usage_api
+from gateway.api import votes as votes_api
 from gateway.api.inference import PATHS, Inference, RequestIds
 from gateway.documents import Documents
 from gateway.exposure import must_be_safe
+from gateway.history.conversations import Conversations
+from gateway.history.votes import Votes
 from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.place import Place
@@ -183,6 +187,8 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         health.routes(readiness, siblings.metrics),
         models.routes(lambda: registry.table, int(time.time())),
         documents.routes(rag, client),
+        conversations_api.routes(Conversations(engine)),
+        votes_api.routes(Votes(engine)),
         admin.routes(configuration, agreement, registry, readiness, rag),
         adapters_api.routes(changes),
         lora.routes(changes, lambda: configuration.current),

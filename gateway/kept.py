@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway import agreement
 from gateway.adapters import desired, lease, peers, scores, tally
+from gateway.history import tables
 from praxis.kept import Kept
 
 KEPT = Kept(
@@ -12,6 +13,7 @@ KEPT = Kept(
         "adapter_counts": tally.STEPS,
         "adapter_scores": scores.STEPS,
         "announcements": agreement.STEPS,
+        "conversations": tables.STEPS,
         "leases": lease.STEPS,
         "peers": peers.STEPS,
     }

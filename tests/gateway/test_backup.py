@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gateway.adapters.scores import Score, Scores
+from gateway.history.conversations import Conversations
 from praxis.config import load
 from praxis.keys import Keys
 from praxis.state import connect
@@ -19,6 +20,9 @@ def test_a_serving_gateway_is_backed_up_whole(gateway: Serve, engine: VLLM, tmp_
     state = connect(load(running.file).state)
     Scores(state).add("backed-up", "0123456789ab", score)
     state.dispose()
+    question = {"role": "user", "content": "加班费怎么算？"}
+    begun = running.post("/v1/conversations", json={"metadata": {"title": "加班费"}, "items": [question]})
+    assert begun.status_code == 200, begun.text
     archive = str(tmp_path / "b.tar")
     taken = praxis("backup", archive, cwd=running.folder)
     assert taken.returncode == 0, taken.stderr
@@ -31,6 +35,9 @@ def test_a_serving_gateway_is_backed_up_whole(gateway: Serve, engine: VLLM, tmp_
     restored = praxis("restore", archive, cwd=tmp_path / "other")
     assert restored.returncode == 0, restored.stderr
     database = connect(f"sqlite:///{tmp_path / 'other' / '.praxis' / 'state.db'}")
-    assert Keys(database).authenticate(running.user_key) is not None
+    owner = Keys(database).authenticate(running.user_key)
+    assert owner is not None
+    kept = Conversations(database)
+    assert begun.json()["id"] in [row["id"] for row in kept.list(owner, 20, None, "加班费怎么").rows]
     assert Scores(database).last()["backed-up@0123456789ab"] == [score]
     database.dispose()
