@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ import typer
 
 from praxis.errors import PraxisError
 from praxis.tables import Format, render
+
+
+def runs_folder() -> Path:
+    """Where runs are kept."""
+    return Path(os.environ.get("PRAXIS_HOME") or ".praxis") / "runs"
 
 
 def writable(option: str, file: Path | None) -> None:

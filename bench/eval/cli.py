@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,6 +30,8 @@ from bench.options import (
     ThinkingOption,
     UrlOption,
 )
+from bench.results import runs_folder
+from bench.trackers import Tracked, TrackOption, must_be_there, track
 from praxis.errors import ConfigError, PraxisError, Problem
 from praxis.tables import Format, render
 
@@ -75,6 +76,7 @@ def eval_run(
     skip_bad_rows: SkipOption = False,
     remove_thinking: ThinkingOption = False,
     resume: ResumeOption = False,
+    tracker: TrackOption = None,
 ) -> None:
     """Ask every model every row, keep each answer as it comes, then score them as LLaMA-Factory does.
 
@@ -87,6 +89,7 @@ def eval_run(
     from bench.eval.run import Plan
 
     began = time.monotonic()
+    must_be_there(tracker)
     if resume and out is None:
         raise typer.BadParameter("`--resume` needs `--out`, the folder of the run to finish.")
     data = load(dataset, dataset_dir, max_samples=max_samples)
@@ -99,6 +102,7 @@ def eval_run(
     typer.echo(render([_summary(each) for each in results], Format.table))
     typer.echo(f"Predictions and scores are in {folder}", err=True)
     must_be_whole(results, folder)
+    track(tracker, _tracked(results, folder), runs_folder())
 
 
 @evaluate.command("list")
@@ -117,6 +121,14 @@ def eval_list(
         typer.echo(f"No run is in {place}.")
         return
     typer.echo(render(found, form))
+
+
+def _tracked(results: list[dict[str, Any]], folder: Path) -> list[Tracked]:
+    from bench.eval.run import Run
+    from bench.eval.scores import flat
+
+    settings = Run(folder).record()
+    return [Tracked.of(f"{folder.name} {each['target']}", settings, flat(each)) for each in results]
 
 
 def check_rows(data: Dataset, skip: bool) -> None:
@@ -181,8 +193,3 @@ def _summary(scores: dict[str, Any]) -> dict[str, Any]:
 
 def _how_to_finish(folder: Path) -> str:
     return f"What is answered is kept; finish with the same command and `--out {folder} --resume`."
-
-
-def runs_folder() -> Path:
-    """Where runs are kept."""
-    return Path(os.environ.get("PRAXIS_HOME") or ".praxis") / "runs"

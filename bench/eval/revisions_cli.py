@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import typer
 
-from bench.eval.cli import carry_out, check_rows, must_be_whole, runs_folder
+from bench.eval.cli import carry_out, check_rows, must_be_whole
 from bench.eval.score_cli import print_comparison
 from bench.options import (
     GATEWAY,
@@ -30,6 +30,7 @@ from bench.options import (
     TemperatureOption,
     ThinkingOption,
 )
+from bench.results import runs_folder
 from praxis.errors import InvalidRequest, PraxisError
 from praxis.tables import Format
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.options import GATEWAY, FormatOption, JsonOption, PatienceOption, UrlOption
-from bench.results import publish, writable, write_result
+from bench.results import publish, runs_folder, writable, write_result
+from bench.trackers import Tracked, TrackOption, must_be_there, track
 from praxis.errors import PraxisError, UpstreamError
 from praxis.tables import Format
 
@@ -40,6 +41,7 @@ def bench_retrieval(
         Path | None, typer.Option(help="Write the questions whose articles were not found here, as Markdown.")
     ] = None,
     file: JsonOption = None,
+    tracker: TrackOption = None,
     form: FormatOption = Format.table,
 ) -> None:
     """Measure whether a knowledge base finds the articles that answer questions: hit@k, recall@k, MRR, nDCG, latency.
@@ -53,6 +55,7 @@ def bench_retrieval(
 
     for option, path in (("--json", file), ("--misses", misses)):
         writable(option, path)
+    must_be_there(tracker)
     asked = drawn(read(questions), sample, seed)
     plan = Plan(questions, asked, limit, _cutoffs(at), concurrency, seed, check_gold)
     gateway = Gateway.from_environment(url, timeout=timeout, patience=patience, connections=concurrency)
@@ -61,6 +64,12 @@ def bench_retrieval(
     if misses is not None:
         write_result("--misses", misses, misses_of(result))
     _say(result)
+    title = f"retrieval {knowledge} {result['date']}"
+    track(tracker, [Tracked.of(title, result["settings"], _means(result))], runs_folder())
+
+
+def _means(result: dict[str, Any]) -> dict[str, Any]:
+    return {"latency_ms": result["latency_ms"], **result["metrics"]}
 
 
 def _carry_out(gateway: Gateway, knowledge: str, plan: Plan) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bench.options import GATEWAY, AnswerTimeoutOption, FormatOption, JsonOption, TargetsOption
-from bench.results import publish, writable
+from bench.results import publish, runs_folder, writable
 from bench.serve import options
+from bench.trackers import Tracked, TrackOption, must_be_there, track
 from praxis.errors import ConfigError, PraxisError, Problem
 from praxis.tables import Format
 
@@ -42,6 +43,7 @@ def bench_serve(
     seed: options.SeedOption = 0,
     timeout: AnswerTimeoutOption = 600.0,
     file: JsonOption = None,
+    tracker: TrackOption = None,
     form: FormatOption = Format.table,
 ) -> None:
     """Measure speed as a user feels it: TTFT, TPOT, ITL, end to end, throughput, goodput, errors, under set loads.
@@ -52,6 +54,7 @@ def bench_serve(
     from bench.serve.measure import Plan
 
     writable("--json", file)
+    must_be_there(tracker)
     loads = _loads(rate, concurrency, max_concurrency)
     shares, bounds = _numbers("--percentiles", percentiles), _slos(goodput or [])
     rows = _rows(dataset, dataset_dir)
@@ -59,7 +62,9 @@ def bench_serve(
     targets = list(dict.fromkeys(model))
     plan = Plan(_root(url), targets, loads, num_prompts, output_len, rows, input_len, burstiness, rounds, warm_up,
                 seed, timeout, shares, bounds, more)  # fmt: skip
-    _tell(_carry_out(plan), form, file)
+    result = _carry_out(plan)
+    _tell(result, form, file)
+    track(tracker, _tracked(result), runs_folder())
 
 
 def _tell(result: dict[str, Any], form: Format, file: Path | None) -> None:
@@ -71,6 +76,14 @@ def _tell(result: dict[str, Any], form: Format, file: Path | None) -> None:
         typer.echo(note, err=True)
     if not any(each["completed"] for run in result["runs"] for each in run["rounds"]):
         raise PraxisError("No request was answered; the reasons stand above.")
+
+
+def _tracked(result: dict[str, Any]) -> list[Tracked]:
+    settings = {name: value for name, value in result.items() if name != "runs"}
+    return [
+        Tracked.of(f"serve {result['date']} {run['model_id']} {run['load']}", settings, *run["rounds"])
+        for run in result["runs"]
+    ]
 
 
 def _carry_out(plan: Plan) -> dict[str, Any]:
