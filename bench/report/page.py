@@ -16,11 +16,22 @@ _STYLE = """
 body{font:15px/1.6 system-ui,"Noto Sans CJK SC","PingFang SC","Microsoft YaHei",sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem;border-bottom:1px solid var(--line)}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-th,td{border:1px solid var(--line);padding:.25rem .6rem;text-align:left;vertical-align:top}th{background:var(--soft)}
+th,td{border:1px solid var(--line);padding:.25rem .6rem;text-align:left;vertical-align:top}
+th{background:var(--soft);white-space:nowrap}td small{display:block;opacity:.7;white-space:nowrap}
+td.better{background:#2a92}td.worse{background:#c332}
 figure{margin:1rem 0}img{max-width:100%;background:#fff}figcaption,.note{opacity:.75}
 pre{white-space:pre-wrap;background:var(--soft);padding:.8rem;overflow-x:auto}
 details{margin:.6rem 0}dt{font-weight:600}dd{margin:0 0 .6rem 1rem;white-space:pre-wrap}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value with what is told in small letters below it; `tone` may be `better` or `worse`."""
+
+    value: str
+    below: str
+    tone: str = ""
 
 
 @dataclass(slots=True)
@@ -44,10 +55,7 @@ class Page:
             return
         known = words(self.language)
         head = "".join(f"<th>{escape(known.get(name, name))}</th>" for name in rows[0])
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(_cell(row.get(name)))}</td>" for name in rows[0]) + "</tr>"
-            for row in rows
-        )
+        body = "".join("<tr>" + "".join(_cell(row.get(name)) for name in rows[0]) + "</tr>" for row in rows)
         self.parts.append(f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>')
 
     def figure(self, png: bytes, caption: str) -> None:
@@ -85,6 +93,13 @@ class Page:
 
 
 def _cell(value: Any) -> str:
+    if not isinstance(value, Cell):
+        return f"<td>{escape(_text(value))}</td>"
+    tone = f' class="{escape(value.tone)}"' if value.tone else ""
+    return f"<td{tone}>{escape(value.value)}<small>{escape(value.below)}</small></td>"
+
+
+def _text(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):

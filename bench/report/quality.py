@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.eval.compare import Entry, Wish, compare
@@ -11,10 +11,13 @@ from bench.eval.run import Run
 from bench.eval.scores import score, similarities
 from bench.eval.similarity import METRICS, Scorer
 from bench.report import plots
-from bench.report.page import Page
+from bench.report.page import Cell, Page
 from bench.report.words import Language, words
 
 _WORST = 10
+
+_EXCERPT = 40
+"""Characters of a question by which a row is known again."""
 
 
 def report(run: Run, language: Language, *, metric: str = "rouge-l") -> tuple[Page, dict[str, bytes]]:
@@ -30,7 +33,8 @@ def report(run: Run, language: Language, *, metric: str = "rouge-l") -> tuple[Pa
     ]
     scored = {each.name: similarities(each.predictions, scorer, remove_thinking=thinking) for each in found}
     scores = {name: score(each) for name, each in scored.items()}
-    page = Page(f"{said['quality']} · {record['dataset']['name']} · {run.folder.name}", language)
+    named = dict.fromkeys([said["quality"], record["dataset"]["name"], run.folder.name])
+    page = Page(" · ".join(named), language)
     page.heading("scores")
     page.table([_row(name, each) for name, each in scores.items()])
     pictures = _pictures(scores, found)
@@ -46,18 +50,20 @@ def report(run: Run, language: Language, *, metric: str = "rouge-l") -> tuple[Pa
         page.note(comparison.note)
     if comparison.differences:
         page.heading("differences")
-        page.table(comparison.differences)
+        page.table(_matrix(comparison.differences))
+        page.note(said["tones"])
         page.heading("widest")
         for row in comparison.rows:
             values = ", ".join(f"{name} {value:.1f}" for name, value in row["scores"].items())
             texts = {"prompt": row["prompt"], "label": row["label"], **row["predictions"]}
-            page.entry(f"#{row['id']} · {metric}: {values}", texts)
+            page.entry(f"#{row['id']} · {metric}: {values} · {_excerpt(row['prompt'])}", texts)
     page.heading("worst")
     for name, each in scored.items():
         worst = sorted(each.by_id().items(), key=lambda item: (item[1][1][metric], item[0]))[:_WORST]
         for number, (prediction, figures) in worst:
             texts = {"prompt": prediction.prompt, "label": prediction.label, name: prediction.predict}
-            page.entry(f"{name} · #{number} · {metric} {figures[metric]:.1f}", texts)
+            title = f"{name} · #{number} · {metric} {figures[metric]:.1f} · {_excerpt(prediction.prompt)}"
+            page.entry(title, texts)
     page.settings(record)
     return page, pictures
 
@@ -66,16 +72,35 @@ def _row(name: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {"target": name}
     for metric in METRICS:
         each = scores["intervals"].get(f"predict_{metric}")
-        row[metric] = f"{each['mean']:.2f} [{each['low']:.2f}, {each['high']:.2f}]" if each else None
+        row[metric] = (
+            Cell(f"{each['mean']:.2f}", f"[{each['low']:.2f}, {each['high']:.2f}]") if each else None
+        )
     row |= {count: scores[count] for count in ("rows", "scored", "errors", "truncated")}
     return row | {"samples/s": scores["predict_samples_per_second"]}
+
+
+def _matrix(differences: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A line for each target, a column for each metric."""
+    lines: dict[str, dict[str, Any]] = {}
+    for each in differences:
+        line = lines.setdefault(each["target"], {"target": each["target"], "against": each["against"]})
+        ends = f"[{each['low']:+.2f}, {each['high']:+.2f}]"
+        tone = each["verdict"] if each["verdict"] in ("better", "worse") else ""
+        line[each["metric"]] = Cell(f"{each['difference']:+.2f}", ends, tone)
+    rows = {each["target"]: each["rows"] for each in differences}
+    return [line | {"rows": rows[target]} for target, line in lines.items()]
+
+
+def _excerpt(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _EXCERPT else line[:_EXCERPT] + "…"
 
 
 def _grounding(name: str, grounding: Mapping[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {"target": name}
     for key, value in grounding.items():
         shown = (
-            f"{value['mean']:.1%} [{value['low']:.1%}, {value['high']:.1%}]"
+            Cell(f"{value['mean']:.1%}", f"[{value['low']:.1%}, {value['high']:.1%}]")
             if isinstance(value, dict)
             else value
         )

@@ -66,6 +66,8 @@ def test_a_run_is_reported_in_two_languages(run: Path) -> None:
         "设置、版本与种子",
     ):
         assert heading in chinese
+    assert 'class="worse"' in chinese  # `tuned` says something else than the labels in every row
+    assert "no difference" not in chinese
     assert len(pictures(chinese)) == 2
     assert (run / "report-quality.png").read_bytes() == pictures(chinese)[0]
     assert (
