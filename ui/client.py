@@ -178,31 +178,31 @@ class Gateway:
         """Every model, adapter and assistant that the key may use, each by its own name only."""
         return [
             Model(item["id"], item.get("owned_by") or "", item.get("parent"))
-            for item in self._call("GET", "/v1/models")["data"]
+            for item in self.call("GET", "/v1/models")["data"]
             if item.get("kind") != "alias"
         ]
 
     def stores(self) -> list[Store]:
         """The key's knowledge bases, newest first."""
-        return [_store(item) for item in self._pages("/v1/vector_stores")]
+        return [_store(item) for item in self.pages("/v1/vector_stores")]
 
     def create_store(self, name: str) -> Store:
-        return _store(self._call("POST", "/v1/vector_stores", json={"name": name}))
+        return _store(self.call("POST", "/v1/vector_stores", json={"name": name}))
 
     def delete_store(self, store: str) -> None:
-        self._call("DELETE", f"/v1/vector_stores/{store}")
+        self.call("DELETE", f"/v1/vector_stores/{store}")
 
     def documents(self, store: str) -> list[Document]:
         """The files of a knowledge base, newest first."""
-        names = {item["id"]: item for item in self._pages("/v1/files")}
+        names = {item["id"]: item for item in self.pages("/v1/files")}
         return [
             _document(item, names.get(item["id"], {}))
-            for item in self._pages(f"/v1/vector_stores/{store}/files")
+            for item in self.pages(f"/v1/vector_stores/{store}/files")
         ]
 
     def upload(self, filename: str, content: bytes) -> str:
         """Send a file; returns its id."""
-        reply = self._call(
+        reply = self.call(
             "POST",
             "/v1/files",
             data={"purpose": "assistants"},
@@ -213,16 +213,17 @@ class Gateway:
 
     def attach(self, store: str, file: str) -> Document:
         """Have an uploaded file read into a knowledge base; it is ready when its status says so."""
-        return _document(self._call("POST", f"/v1/vector_stores/{store}/files", json={"file_id": file}), {})
+        return _document(self.call("POST", f"/v1/vector_stores/{store}/files", json={"file_id": file}), {})
 
     def document(self, store: str, file: str) -> Document:
-        return _document(self._call("GET", f"/v1/vector_stores/{store}/files/{file}"), {})
+        return _document(self.call("GET", f"/v1/vector_stores/{store}/files/{file}"), {})
 
     def delete_file(self, file: str) -> None:
         """Delete a file, from every knowledge base too."""
-        self._call("DELETE", f"/v1/files/{file}")
+        self.call("DELETE", f"/v1/files/{file}")
 
-    def _call(self, method: str, path: str, **options: Any) -> Json:
+    def call(self, method: str, path: str, **options: Any) -> Json:
+        """One request of the API; `options` are httpx's."""
         with _failures():
             response = self._http.request(method, path, **options)
             if response.is_error:
@@ -230,11 +231,11 @@ class Gateway:
             reply: Json = response.json()
             return reply
 
-    def _pages(self, path: str) -> Iterator[Json]:
-        """Every item of a cursor-paged list."""
+    def pages(self, path: str, **asked: str) -> Iterator[Json]:
+        """Every item of a cursor-paged list, `asked` for by these parameters."""
         after: dict[str, str] = {}
         while True:
-            page = self._call("GET", path, params={"limit": PAGE_SIZE} | after)
+            page = self.call("GET", path, params={"limit": PAGE_SIZE} | asked | after)
             items: list[Json] = page["data"]
             yield from items
             if not items or not page.get("has_more"):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ui.client import Gateway, Question
 from ui.reply import Reply
+from ui.votes import Vote
+
+MY_DOCUMENTS = "\0documents"
+"""Stands where an assistant's id would, and can be none: the key's own knowledge bases."""
 
 
 class Side(StrEnum):
@@ -27,30 +32,52 @@ class Choice:
 
 @dataclass
 class Turn:
-    """One question and its answers."""
+    """One question and its answers; `item` and `answers` are their ids at the gateway, once it keeps them."""
 
     question: str
     choices: dict[Side, Choice]
     replies: dict[Side, Reply]
+    item: str = ""
+    answers: dict[Side, str] = field(default_factory=dict)
+    order: tuple[Side, ...] = (Side.GROUNDED, Side.RAW)  # from left to right: A, then B
+    blind: bool = False  # whose answers these are is not shown before the verdict
+    vote: Vote | None = None
+    recalled: bool = False  # read back from the gateway
 
     @property
     def running(self) -> bool:
         return any(reply.running for reply in self.replies.values())
 
+    @property
+    def hidden(self) -> bool:
+        return self.blind and self.vote is None
+
+    @property
+    def kept(self) -> bool:
+        """Whether the gateway has the question and every answer, be they whole or not."""
+        return bool(self.item) and self.answers.keys() == self.replies.keys()
+
 
 @dataclass
 class Conversation:
+    """Turns in their order; `id` is the gateway's, once it keeps them."""
+
+    id: str | None = None
     turns: list[Turn] = field(default_factory=list)
 
     @property
     def running(self) -> bool:
         return any(turn.running for turn in self.turns)
 
-    def ask(self, gateway: Gateway, text: str, choices: dict[Side, Choice]) -> None:
-        """Ask both sides at once; what is still being answered is given up and stays as far as it came."""
+    def ask(self, gateway: Gateway, text: str, choices: dict[Side, Choice], *, blind: bool = False) -> None:
+        """Ask both sides at once; what is still being answered is given up and stays as far as it came.
+
+        A blind turn stands in an order drawn by chance.
+        """
         self.stop()
+        order = tuple(random.sample(list(choices), len(choices)) if blind else choices)
         replies = {side: self._begin(gateway, text, side, choice) for side, choice in choices.items()}
-        self.turns.append(Turn(text, choices, replies))
+        self.turns.append(Turn(text, choices, replies, order=order, blind=blind))
 
     def stop(self) -> None:
         for turn in self.turns:

@@ -6,10 +6,11 @@ import itertools
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from ui.client import GatewayError
 from ui.session import Session
-from ui.views import ask, documents, sign_in
+from ui.views import ask, documents, history, results, sign_in
 from ui.wording import sentence
 
 ROOM = Path(__file__).parent
@@ -23,25 +24,7 @@ def main() -> None:
     if session.gateway:
         session.refresh()
         session = Session.current()
-    t = session.locale.t
-    page = st.navigation(
-        [
-            st.Page(
-                lambda: ask.show(session),
-                title=t("nav.ask"),
-                icon=":material/balance:",
-                url_path="ask",
-                default=True,
-            ),
-            st.Page(
-                lambda: documents.show(session),
-                title=t("nav.documents"),
-                icon=":material/folder_open:",
-                url_path="documents",
-            ),
-        ],
-        position="top" if session.gateway else "hidden",
-    )
+    page = st.navigation(pages(session), position="top" if session.gateway else "hidden")
     if session.gateway is None:
         sign_in.show(session)
         return
@@ -56,6 +39,36 @@ def main() -> None:
             session.sign_out("sign_in.expired")
             st.rerun()
         st.error(sentence(error, session.locale))
+
+
+def pages(session: Session) -> list[StreamlitPage]:
+    t = session.locale.t
+    asking = st.Page(
+        lambda: ask.show(session),
+        title=t("nav.ask"),
+        icon=":material/balance:",
+        url_path="ask",
+        default=True,
+    )
+    past = st.Page(
+        lambda: history.show(session, asking),
+        title=t("nav.history"),
+        icon=":material/history:",
+        url_path="history",
+    )
+    files = st.Page(
+        lambda: documents.show(session),
+        title=t("nav.documents"),
+        icon=":material/folder_open:",
+        url_path="documents",
+    )
+    judged = st.Page(
+        lambda: results.show(session),
+        title=t("nav.results"),
+        icon=":material/how_to_vote:",
+        url_path="results",
+    )
+    return [asking, past, judged, files]
 
 
 def account(session: Session) -> None:

@@ -9,8 +9,15 @@ import streamlit as st
 
 from praxis.i18n import Locale, codes
 from ui.client import Gateway, GatewayError, Model
-from ui.conversation import Conversation
+from ui.conversation import MY_DOCUMENTS, Conversation, Side
+from ui.history import History
+from ui.keeper import Keeper
+from ui.messages import turns_of
 from ui.uploads import Upload
+from ui.votes import Votes
+
+LINK = "c"
+"""The URL's parameter that names the conversation."""
 
 GATEWAY_URL = "http://127.0.0.1:8080"
 
@@ -26,7 +33,8 @@ class Session:
     notice: str | None = None  # a locale key, shown at the next sign-in
     assistant: str = ""  # chosen for the grounded side; the first one where this is none of them
     model: str = ""  # chosen for the raw side
-    conversation: Conversation = field(default_factory=Conversation)
+    blind: bool = False  # whether the next answers are compared without knowing whose they are
+    keeper: Keeper = field(default_factory=lambda: Keeper(Conversation()))
     uploads: list[Upload] = field(default_factory=list)
 
     @staticmethod
@@ -35,10 +43,34 @@ class Session:
         session: Session = st.session_state.setdefault("session", Session())
         return session
 
+    @property
+    def conversation(self) -> Conversation:
+        return self.keeper.conversation
+
     def new_conversation(self) -> None:
-        """Put the conversation away and begin another."""
+        """Put the conversation away, which is kept as far as it came, and begin another."""
         self.conversation.stop()
-        self.conversation = Conversation()
+        self.keeper = Keeper(Conversation())
+        st.query_params.pop(LINK, None)
+
+    def open(self, conversation: str) -> None:
+        """Go on with a kept conversation, by whom it asked last. Raises GatewayError."""
+        assert self.gateway is not None
+        turns = turns_of(History(self.gateway).items(conversation))
+        votes = Votes(self.gateway).mine(conversation)
+        for turn in turns:
+            turn.vote = votes.get(turn.item)
+        self.conversation.stop()
+        self.keeper = Keeper(Conversation(conversation, turns))
+        if not turns:
+            return
+        for side, choice in turns[-1].choices.items():
+            # The widget would go on showing what was chosen before.
+            st.session_state.pop(f"{side}-{self.locale.code}", None)
+            if side is Side.GROUNDED:
+                self.assistant = MY_DOCUMENTS if choice.own_documents else choice.model
+            else:
+                self.model = choice.model
 
     def switch_language(self) -> None:
         """Go on in the next language."""
@@ -67,8 +99,11 @@ class Session:
                 self.failure = error
 
     def sign_out(self, notice: str | None = None) -> None:
-        """Forget the key and all that it showed."""
+        """Forget the key and all that it showed. One whose key has ended comes back to where they were."""
         self.conversation.stop()
+        self.keeper.end()
+        if notice is None:
+            st.query_params.clear()
         if self.gateway:
             self.gateway.close()
         st.session_state.clear()

@@ -1,6 +1,7 @@
 """A gateway of straw: a real HTTP server that speaks the gateway's API from memory.
 
 What a model says is scripted by `Reply`; what a file becomes is scripted by its first bytes (see `Tenant.attach`).
+Conversations and votes are kept by the gateway's own code, in a database of the fake's.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,12 +20,23 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
+import sqlalchemy as sa
 import uvicorn
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
+from gateway.api import conversations as conversations_api
+from gateway.api import votes as votes_api
+from gateway.history.conversations import Conversations
+from gateway.history.tables import conversations as kept
+from gateway.history.votes import Votes
+from praxis import http_errors
+from praxis.errors import NotAuthenticated
+from praxis.keys import Principal
+from praxis.state import connect, writing
 from tests.processes import free_port
 
 Json = dict[str, Any]
@@ -144,12 +157,17 @@ class FakeGateway:
     def __init__(self, keys: dict[str, str] | None = None) -> None:
         self._keys = keys or {"sk-praxis-test": "office"}
         self._ids = itertools.count(1)
+        self._folder = tempfile.TemporaryDirectory()
+        self._state = connect(f"sqlite:///{self._folder.name}/state.db")
+        self._conversations = Conversations(self._state)
         self.port = free_port()
         self.reset()
         self.start()
 
     def reset(self) -> None:
         """Forget everything that a test did."""
+        with writing(self._state).begin() as connection:
+            connection.execute(sa.delete(kept))
         self.keys = dict(self._keys)
         self.models: list[Json] = [
             _model("qwen2.5-0.5b", "praxis"),
@@ -191,6 +209,11 @@ class FakeGateway:
         self._server.should_exit = True
         self._thread.join(10)
 
+    def close(self) -> None:
+        self.stop()
+        self._state.dispose()
+        self._folder.cleanup()
+
     def chat_of(self, model: str) -> Chat:
         """The latest chat that asked `model`."""
         return next(chat for chat in reversed(self.chats) if chat.model == model)
@@ -209,8 +232,24 @@ class FakeGateway:
                 Route(store, self._keyed(self._delete_store), methods=["DELETE"]),
                 Route(f"{store}/files", self._keyed(self._members), methods=["GET", "POST"]),
                 Route(f"{store}/files/{{file}}", self._keyed(self._member)),
+                Mount("/", self._surface()),
             ]
         )
+
+    def _surface(self) -> FastAPI:
+        surface = FastAPI()
+        surface.state.access = self
+        http_errors.install(surface)
+        surface.include_router(conversations_api.routes(self._conversations))
+        surface.include_router(votes_api.routes(Votes(self._state)))
+        return surface
+
+    async def principal(self, headers: Iterable[tuple[bytes, bytes]]) -> Principal:
+        """Who sent these headers, as the gateway's own `Access` tells it. Raises NotAuthenticated."""
+        sent = dict(headers).get(b"authorization", b"").decode().removeprefix("Bearer ")
+        if sent not in self.keys:
+            raise NotAuthenticated("The API key is not known.")
+        return Principal(f"key_{self.keys[sent]}", self.keys[sent], self.keys[sent], "user")
 
     def _keyed(self, serve: Callable[[Request, Tenant], Any]) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
@@ -374,7 +413,7 @@ def running(keys: dict[str, str] | None = None) -> Iterator[FakeGateway]:
     try:
         yield gateway
     finally:
-        gateway.stop()
+        gateway.close()
 
 
 async def _until(holds: Callable[[], bool]) -> None:

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
+from streamlit.testing.v1 import AppTest
 
 from tests.browser import page_of, pages
 from tests.fakes.gateway import FakeGateway, running
+from tests.ui.script import KEY, OTHER, leave, sign_in, visit
 
-KEYS = {"sk-praxis-test": "office", "sk-praxis-other": "clinic"}
+KEYS = {KEY: "office", OTHER: "clinic"}
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +35,17 @@ def ui_url(shared_gateway: FakeGateway, tmp_path_factory: pytest.TempPathFactory
 def page(browser: Browser) -> Iterator[Page]:
     with page_of(browser) as page:
         yield page
+
+
+@pytest.fixture
+def app(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+    """The pages' script, at the sign-in."""
+    monkeypatch.setenv("PRAXIS_GATEWAY_URL", gateway.url)
+    app = visit()
+    yield app
+    leave(app)
+
+
+@pytest.fixture
+def signed_in(app: AppTest) -> AppTest:
+    return sign_in(app, KEY)

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -12,10 +13,19 @@ from tests.browser import ask, page_of, sign_in, upload
 from tests.fakes import gateway as fake
 from tests.fakes.gateway import QUOTE, FakeGateway, citation
 from tests.processes import eventually
+from ui.client import Gateway, Json
+from ui.history import History
 
 pytestmark = pytest.mark.browser
 KEY, OTHER = "sk-praxis-test", "sk-praxis-other"
 RAW, ASSISTANT = "qwen2.5-0.5b", "labour-law"
+
+
+def kept(gateway: FakeGateway) -> list[Json]:
+    """What the gateway has of the latest conversation."""
+    with closing(Gateway(gateway.url, KEY)) as client:
+        history = History(client)
+        return history.items(history.entries()[0].id)
 
 
 def open_documents(page: Page) -> None:
@@ -158,6 +168,70 @@ def test_an_uploaded_document_answers_at_once(
     ask(page, "案卷怎么说？")
     expect(page.get_by_text("案卷说")).to_be_visible()
     expect(page.get_by_text("引用出处（1）")).to_be_visible()
+
+
+def test_a_reload_loses_nothing_and_a_stranger_sees_nothing(
+    gateway: FakeGateway, ui_url: str, page: Page, browser: Browser
+) -> None:
+    """The answer that still streams at the reload comes back as far as it was, and the vote with the rest."""
+    hold = threading.Event()
+    gateway.replies[ASSISTANT] = fake.Reply(["应当支付[1]。"], citations=[citation()])
+    sign_in(page, ui_url, KEY)
+    ask(page, "加班费怎么算？")
+    expect(page.get_by_text("引用出处（1）")).to_be_visible()
+    page.get_by_role("button", name="A 更好").click()
+    expect(page.get_by_text("存在的问题")).to_be_visible()
+    gateway.replies[RAW] = fake.Reply(["前半", "后半"], stall=hold)
+    ask(page, "那周末呢？")
+    expect(page.get_by_text("前半")).to_be_visible()
+    link = page.url
+    assert re.fullmatch(rf"{ui_url}/(ask)?\?c=conv_[0-9a-f]+", link)
+    eventually(lambda: "前半" in str(kept(gateway)), "the first words are kept")
+    page.reload()
+    expect(page.get_by_label("访问密钥")).to_be_visible()
+    sign_in(page, link, KEY)
+    hold.set()
+    for text in ("加班费怎么算？", "那周末呢？", "引用出处（1）", "前半", "已停止，回答不完整"):
+        expect(page.get_by_text(text).first).to_be_visible()
+    expect(page.get_by_test_id("stBaseButton-primary").filter(has_text="A 更好")).to_be_visible()
+    page.locator("details", has_text="《中华人民共和国劳动法》第四十四条").first.click()
+    expect(page.locator(".px-article mark").first).to_have_text(QUOTE)
+    assert page.url == link
+    with page_of(browser) as other:
+        sign_in(other, link, OTHER)
+        expect(other.get_by_text("这个对话不存在或已被删除。")).to_be_visible()
+        expect(other.get_by_text("加班费怎么算？")).to_have_count(0)
+
+
+def test_conversations_are_found_renamed_opened_and_deleted(
+    gateway: FakeGateway, ui_url: str, page: Page
+) -> None:
+    sign_in(page, ui_url, KEY)
+    for question in ("加班费怎么算？", "试用期 *多长*？"):
+        ask(page, question)
+        expect(page.get_by_text("好的。")).to_have_count(2)
+        page.get_by_role("button", name="新对话").click()
+        expect(page.get_by_text("好的。")).to_have_count(0)
+    page.get_by_test_id("stTopNavLink").filter(has_text="对话记录").click()
+    rows = page.locator(".st-key-history")
+    expect(rows.get_by_test_id("stPageLink")).to_have_count(2)
+    search = page.get_by_placeholder("搜索标题、问题或回答中的文字")
+    search.fill("试用期")
+    search.press("Enter")
+    expect(rows.get_by_test_id("stPageLink")).to_have_count(1)
+    rows.get_by_role("button", name="重命名").click()
+    page.get_by_role("dialog").get_by_label("标题").fill("试用期的长短")
+    page.get_by_role("dialog").get_by_role("button", name="保存").click()
+    expect(rows.get_by_text("试用期的长短")).to_be_visible()
+    rows.get_by_text("试用期的长短").click()
+    expect(page.locator(".px-question")).to_contain_text("试用期 *多长*？")
+    page.get_by_test_id("stTopNavLink").filter(has_text="对话记录").click()
+    rows.get_by_role("button", name="删除").first.click()
+    expect(page.get_by_role("dialog")).to_contain_text("确定删除“试用期的长短”吗？")
+    page.locator(".st-key-confirm-delete button").click()
+    expect(rows.get_by_test_id("stPageLink")).to_have_count(1)
+    page.get_by_test_id("stTopNavLink").filter(has_text="提问与对比").click()
+    expect(page.get_by_text("同一个问题，两种回答，一目了然")).to_be_visible()
 
 
 def test_english_is_one_switch_away(gateway: FakeGateway, ui_url: str, page: Page) -> None:

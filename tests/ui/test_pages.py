@@ -1,65 +1,10 @@
 """What the pages do, without a browser."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.fakes import gateway as fake
 from tests.fakes.gateway import FakeGateway, citation
-from ui.conversation import Conversation
-from ui.session import Session
-
-MAIN = Path(__file__).resolve().parents[2] / "ui" / "main.py"
-KEY = "sk-praxis-test"
-RAW, ASSISTANT = "qwen2.5-0.5b", "labour-law"
-SECONDS = 60
-
-
-@pytest.fixture
-def app(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
-    monkeypatch.setenv("PRAXIS_GATEWAY_URL", gateway.url)
-    app = AppTest.from_file(str(MAIN), default_timeout=SECONDS).run()
-    yield app
-    if "session" in app.session_state:
-        session: Session = app.session_state["session"]
-        session.conversation.stop()
-        if session.gateway:
-            session.gateway.close()
-
-
-@pytest.fixture
-def signed_in(app: AppTest) -> AppTest:
-    return sign_in(app, KEY)
-
-
-def sign_in(app: AppTest, key: str) -> AppTest:
-    app.text_input[0].set_value(key)
-    app.button[0].click().run()
-    return app
-
-
-def conversation(app: AppTest) -> Conversation:
-    session: Session = app.session_state["session"]
-    return session.conversation
-
-
-def ask(app: AppTest, question: str) -> AppTest:
-    app.chat_input[0].set_value(question).run()
-    assert not app.exception
-    return app
-
-
-def shown(app: AppTest) -> str:
-    """Every text on the page."""
-    elements = [*app.markdown, *app.error, *app.warning, *app.info, *app.caption, *app.get("html")]
-    return "\n".join(str(getattr(element, "value", None) or element.proto.body) for element in elements)
-
-
-def choose_documents(app: AppTest) -> AppTest:
-    box = next(box for box in app.selectbox if box.label == "有依据的回答")
-    return box.select_index(len(box.options) - 1).run()
+from tests.ui.script import ASSISTANT, KEY, RAW, ask, choose_documents, conversation, press, shown, sign_in
 
 
 def test_a_wrong_key_an_empty_one_and_a_right_one(app: AppTest) -> None:
@@ -121,7 +66,7 @@ def test_each_side_keeps_its_own_history(signed_in: AppTest, gateway: FakeGatewa
     ask(ask(signed_in, "一？"), "二？")
     questions = {chat.model: [m["content"] for m in chat.body["messages"]] for chat in gateway.chats[-2:]}
     assert questions == {ASSISTANT: ["一？", "有依据[1]", "二？"], RAW: ["一？", "没依据", "二？"]}
-    next(button for button in signed_in.button if button.label == "新对话").click().run()
+    press(signed_in, "新对话")
     assert conversation(signed_in).turns == []
     ask(signed_in, "三？")
     assert [len(chat.body["messages"]) for chat in gateway.chats[-2:]] == [1, 1]
@@ -195,7 +140,7 @@ def test_a_key_that_is_revoked_leads_back_to_the_sign_in(signed_in: AppTest, gat
 
 def test_signing_out_forgets_everything(signed_in: AppTest) -> None:
     ask(signed_in, "秘密的问题")
-    next(button for button in signed_in.button if button.label == "退出登录").click().run()
+    press(signed_in, "退出登录")
     assert signed_in.text_input[0].label == "访问密钥"
     assert "秘密的问题" not in shown(signed_in)
     assert KEY not in str(signed_in.session_state)
@@ -204,7 +149,7 @@ def test_signing_out_forgets_everything(signed_in: AppTest) -> None:
 
 def test_the_language_switches_and_keeps_the_choice(signed_in: AppTest) -> None:
     choose_documents(signed_in)
-    next(button for button in signed_in.button if button.label == "English").click().run()
+    press(signed_in, "English")
     box = next(box for box in signed_in.selectbox if box.label == "Grounded answer")
     assert box.options[box.index or 0] == "My documents"
     assert signed_in.chat_input[0].placeholder.startswith("Ask a question")

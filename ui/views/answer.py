@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from praxis.i18n import Locale
-from ui.markup import citations_html, model_markdown, unverified_html
+from ui.markup import citations_html, model_markdown, unverified_html, without_markers
 from ui.reply import Phase, Reply
 from ui.wording import sentence
 
@@ -17,13 +17,17 @@ REDRAW = 0.15  # seconds
 
 
 class AnswerCard:
-    """Draws `reply` in place; `anchor` begins the ids of its citations and is unique on the page."""
+    """Draws `reply` in place; `anchor` begins the ids of its citations and is unique on the page.
 
-    def __init__(self, reply: Reply, name: str, anchor: str, locale: Locale) -> None:
+    One that is `hidden` shows its text alone, without anything that tells whose it is.
+    """
+
+    def __init__(self, reply: Reply, name: str, anchor: str, locale: Locale, *, hidden: bool = False) -> None:
         self.reply = reply
         self.anchor = anchor
         self.locale = locale
-        kind = "grounded" if reply.grounded else "raw"
+        self.hidden = hidden
+        kind = "hidden" if hidden else "grounded" if reply.grounded else "raw"
         with st.container(border=True, key=f"answer-{kind}-{anchor}"):
             st.html(f'<div class="px-name">{escape(name)}</div>')
             self._status = st.empty()
@@ -43,6 +47,12 @@ class AnswerCard:
     def finish(self) -> None:
         """Draw the whole of an answer that has ended."""
         reply, t = self.reply, self.locale.t
+        if self.hidden:
+            self._status.empty()
+            self._draw_text(without_markers(reply.text))
+            with self._end:
+                self._draw_outcome()
+            return
         self._status.html(f'<p class="px-stats">{escape(self._figures())}</p>')
         self._draw_thinking()
         markers = {citation.marker for citation in reply.citations or ()}
@@ -58,11 +68,14 @@ class AnswerCard:
 
     def _draw_progress(self) -> None:
         phase = self.reply.phase
-        step = "retrieving" if phase is Phase.WAITING and self.reply.grounded else phase
+        step = "retrieving" if phase is Phase.WAITING and self.reply.grounded and not self.hidden else phase
         label = escape(self.locale.t(f"phase.{step}"))
         self._status.html(
             f'<p class="px-phase"><i></i>{label}<span class="px-clock">{self.reply.elapsed:.0f} s</span></p>'
         )
+        if self.hidden:
+            self._draw_text(without_markers(self.reply.text))
+            return
         self._draw_thinking()
         self._draw_text(model_markdown(self.reply.text))
 

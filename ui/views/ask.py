@@ -7,16 +7,20 @@ from html import escape
 import streamlit as st
 
 from ui.client import GatewayError, Model, Store
-from ui.conversation import Choice, Side, Turn
-from ui.session import Session
+from ui.conversation import MY_DOCUMENTS, Choice, Side, Turn
+from ui.session import LINK, Session
+from ui.views import judge
 from ui.views.answer import AnswerCard
 from ui.wording import sentence
 
-MY_DOCUMENTS = "\0documents"  # stands where an assistant's id would, and can be none
+KEPT_WITHIN = 2.0  # seconds that a new conversation may take to get its URL
+LETTERS = "AB"
 EXAMPLES = ("welcome.example1", "welcome.example2", "welcome.example3")
 
 
 def show(session: Session) -> None:
+    if not recall(session):
+        return
     choices = choose(session)
     question = ask_box(session)
     # A place of its own: emptied at once when the first answer comes, and not only at its end.
@@ -25,10 +29,35 @@ def show(session: Session) -> None:
         with place.container():
             question = welcome(session)
     if question and session.gateway:
-        session.conversation.ask(session.gateway, question, choices)
+        session.conversation.ask(session.gateway, question, choices, blind=session.blind)
+        session.keeper.keep(session.gateway, KEPT_WITHIN)
         st.rerun()
+    if session.keeper.failure and not session.failure:
+        reason = sentence(session.keeper.failure, session.locale)
+        st.warning(f"{session.locale.t('history.unsaved')} {reason}", icon=":material/cloud_off:")
     for number, turn in enumerate(session.conversation.turns, start=1):
         show_turn(session, turn, number)
+
+
+def recall(session: Session) -> bool:
+    """Open the conversation that the URL names, or have the URL name the open one; whether the page can go on."""
+    t = session.locale.t
+    conversation, wanted = session.conversation.id, st.query_params.get(LINK)
+    if wanted and wanted != conversation and session.gateway:
+        try:
+            session.open(wanted)
+        except GatewayError as error:
+            if error.status == 401:
+                raise
+            if error.status != 404:
+                st.error(sentence(error, session.locale))
+                st.button(t("gateway.retry"), key="retry-open")
+                return False
+            session.new_conversation()
+            st.warning(t("history.gone"), icon=":material/history_toggle_off:")
+    elif conversation and not wanted:
+        st.query_params[LINK] = conversation
+    return True
 
 
 def ask_box(session: Session) -> str | None:
@@ -46,13 +75,19 @@ def choose(session: Session) -> dict[Side, Choice]:
     """The bar on top: who answers on each side."""
     chat = [model for model in session.models if model.chats]
     with st.container(key="choices"):
-        left, right = st.columns(2, gap="medium")
+        left, right, aside = st.columns([1, 1, 0.22], gap="medium")
         with right:
             raw = _choose_model(session, [model for model in chat if not model.answers_from_documents])
         with left:
             grounded = _choose_grounding(
                 session, [model for model in chat if model.answers_from_documents], raw
             )
+        session.blind = aside.container(key="blind").toggle(
+            session.locale.t("judge.blind"),
+            value=session.blind,
+            key=f"blind-{session.locale.code}",
+            help=session.locale.t("judge.blind_help"),
+        )
     return {Side.GROUNDED: grounded, Side.RAW: raw}
 
 
@@ -148,13 +183,15 @@ def show_turn(session: Session, turn: Turn, number: int) -> None:
         # A new question appears below the earlier ones, where nobody would look for it.
         scroll = f"document.getElementById('question-{number}')?.scrollIntoView({{behavior: 'smooth'}})"
         st.html(f"<script>{scroll}</script>", unsafe_allow_javascript=True)
-    for side, column in zip(turn.replies, st.columns(2, gap="medium"), strict=True):
+    for side, column in zip(turn.order, st.columns(2, gap="medium"), strict=False):
         with column:
             if turn.replies[side].running:
                 st.fragment(follow, parallel=True)(session, turn, side, f"{side}-{number}")
             else:
                 with st.container():
                     card(session, turn, side, f"{side}-{number}").finish()
+    if not turn.running and sum(bool(reply.text.strip()) for reply in turn.replies.values()) > 1:
+        judge.show(session, turn, number)
 
 
 def follow(session: Session, turn: Turn, side: Side, anchor: str) -> None:
@@ -166,6 +203,7 @@ def follow(session: Session, turn: Turn, side: Side, anchor: str) -> None:
 
 def card(session: Session, turn: Turn, side: Side, anchor: str) -> AnswerCard:
     t = session.locale.t
-    choice = turn.choices[side]
-    name = f"{t('ask.my_documents')} · {choice.model}" if choice.own_documents else choice.model
-    return AnswerCard(turn.replies[side], f"{t(f'ask.{side}')} · {name}", anchor, session.locale)
+    choice, letter = turn.choices[side], LETTERS[turn.order.index(side)]
+    model = f"{t('ask.my_documents')} · {choice.model}" if choice.own_documents else choice.model
+    name = t("judge.answer", letter=letter) if turn.hidden else f"{letter} · {t(f'ask.{side}')} · {model}"
+    return AnswerCard(turn.replies[side], name, anchor, session.locale, hidden=turn.hidden)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -14,6 +13,7 @@ import streamlit as st
 from ui.client import Document, Gateway, Store
 from ui.session import Session
 from ui.uploads import Step, Upload
+from ui.views.confirmation import confirm
 from ui.wording import moment, size
 
 TYPES = ["txt", "md", "pdf"]
@@ -175,19 +175,3 @@ def _with_sign(message: str) -> str:
     """The message with its leading ✅ or ❌ in an element of its own, which style.css draws without an emoji font."""
     sign, space, rest = message.partition(" ")
     return f'<i class="px-sign">{sign}</i>{space}{escape(rest)}' if sign in ("✅", "❌") else escape(message)
-
-
-def confirm(session: Session, question: str, act: Callable[[], None]) -> None:
-    """Ask before something is deleted for good."""
-    t = session.locale.t
-
-    def body() -> None:
-        st.write(question)
-        with st.container(horizontal=True, horizontal_alignment="right"):
-            if st.button(t("documents.cancel"), key="cancel-delete"):
-                st.rerun()
-            if st.button(t("documents.delete"), type="primary", key="confirm-delete"):
-                act()
-                st.rerun()
-
-    st.dialog(t("documents.delete"))(body)()

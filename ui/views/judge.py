@@ -1,0 +1,90 @@
+"""Below two answers: which one is better, why, and in a blind trial whose they were."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from ui.client import GatewayError
+from ui.conversation import Conversation, Turn
+from ui.session import Session
+from ui.votes import COMMENT, TAGS, VERDICTS, Ballot, Votes
+from ui.wording import sentence
+
+KEPT_WITHIN = 5.0  # seconds that an answer may take to be kept before it can be judged
+
+
+def show(session: Session, turn: Turn, number: int) -> None:
+    """The four verdicts; once one is given, its tags and a comment."""
+    t = session.locale.t
+    with st.container(key=f"judge-{number}", border=True, gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.html(f'<div class="px-judge">{escape(t("judge.title"))}</div>', width="content")
+            for verdict in VERDICTS:
+                given = turn.vote is not None and turn.vote.verdict == verdict
+                if st.button(
+                    t(f"judge.{verdict}"),
+                    key=f"verdict-{verdict}-{number}",
+                    type="primary" if given else "secondary",
+                ):
+                    give(session, turn, verdict)
+        if turn.vote:
+            explain(session, turn, number)
+        elif turn.blind:
+            st.caption(t("judge.blind_hint"))
+
+
+def explain(session: Session, turn: Turn, number: int) -> None:
+    """Tags and a comment for the verdict."""
+    t, vote = session.locale.t, turn.vote
+    assert vote is not None
+    with st.form(key=f"explain-{number}-{session.locale.code}", border=False):
+        reasons, words, save = st.columns([2, 2.4, 0.7], vertical_alignment="bottom", gap="medium")
+        tags = reasons.pills(
+            t("judge.tags"),
+            TAGS,
+            selection_mode="multi",
+            default=list(vote.tags),
+            format_func=lambda tag: t(f"judge.tag.{tag}"),
+        )
+        comment = words.text_input(
+            t("judge.comment"), value=vote.comment, placeholder=t("judge.comment_hint"), max_chars=COMMENT
+        )
+        if save.form_submit_button(t("judge.save"), width="stretch"):
+            give(session, turn, vote.verdict, tags, comment)
+
+
+def give(
+    session: Session, turn: Turn, verdict: str, tags: list[str] | None = None, comment: str = ""
+) -> None:
+    """Have the gateway keep the verdict, and draw the page anew."""
+    gateway, former = session.gateway, turn.vote
+    if gateway is None:
+        return
+    try:
+        if not turn.kept:
+            session.keeper.keep(gateway, KEPT_WITHIN)
+        turn.vote = Votes(gateway).cast(_ballot(session.conversation, turn, verdict, tags, comment))
+    except GatewayError as error:
+        if error.status == 401:
+            raise
+        st.error(sentence(error, session.locale))
+        return
+    if former:
+        st.toast(session.locale.t("judge.saved"), icon=":material/check:")
+    st.rerun()
+
+
+def _ballot(
+    conversation: Conversation, turn: Turn, verdict: str, tags: list[str] | None, comment: str
+) -> Ballot:
+    """A change of mind keeps the reasons, and is blind only while nobody has been told whom it concerns."""
+    former = turn.vote
+    if conversation.id is None or not turn.kept:
+        raise GatewayError("not_kept")
+    if tags is None and former:
+        tags, comment = list(former.tags), former.comment
+    a, b = (turn.answers[side] for side in turn.order)
+    blind = turn.blind if former is None else former.blind and verdict == former.verdict
+    return Ballot(conversation.id, turn.item, a, b, verdict, tags or (), comment, blind)
