@@ -34,6 +34,9 @@ check: ## Lint, format, types and the import rule
 bench: install ## The quick benchmarks
 	@.venv/bin/praxis bench gateway
 
+show: install ## Does a fine-tune help, do documents help: trains an adapter here and measures it (half an hour on two cores)
+	@.venv/bin/python -m bench.showcase
+
 debian:
 	@deploy/debian-packages
 
@@ -45,4 +48,4 @@ python:
 	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Praxis needs Python 3.11 or newer: apt-get install python3 python3-venv, or give one with PYTHON=…" >&2; exit 1; }
 
-.PHONY: help up install test check bench debian install-test python
+.PHONY: help up install test check bench show debian install-test python
