@@ -66,6 +66,31 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a file is: its step, and of that step so many `done` of `total`, where it tells."""
+
+    step: str = "received"
+    done: int = 0
+    total: int = 0
+
+    @property
+    def share(self) -> float:
+        """How much of the whole way is behind it, about: recognising and embedding take nearly all of the time."""
+        begin, end = _SPANS.get(self.step, (0.0, 0.0))
+        return begin + (end - begin) * (min(self.done, self.total) / self.total if self.total else 0.0)
+
+
+_SPANS = {
+    "received": (0.0, 0.05),
+    "reading": (0.05, 0.15),
+    "recognising": (0.15, 0.55),
+    "splitting": (0.55, 0.6),
+    "embedding": (0.6, 1.0),
+    "ready": (1.0, 1.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """A file of a knowledge base. `status` is in_progress, completed, failed or cancelled; `created_at` is Unix time."""
 
@@ -75,6 +100,7 @@ class Document:
     created_at: int
     status: str
     error: str
+    progress: Progress = Progress()
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +330,7 @@ def _store(item: Json) -> Store:
 
 
 def _document(item: Json, file: Json) -> Document:
+    told = item.get("progress") or {}
     return Document(
         id=item["id"],
         filename=file.get("filename") or item["id"],
@@ -311,6 +338,7 @@ def _document(item: Json, file: Json) -> Document:
         created_at=item.get("created_at") or 0,
         status=item.get("status") or "in_progress",
         error=(item.get("last_error") or {}).get("message") or "",
+        progress=Progress(told.get("step") or "received", told.get("done") or 0, told.get("total") or 0),
     )
 
 

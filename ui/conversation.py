@@ -15,6 +15,10 @@ MY_DOCUMENTS = "\0documents"
 """Stands where an assistant's id would, and can be none: the key's own knowledge bases."""
 
 
+LETTERS = "AB"
+"""What the sides of a turn are called, from left to right."""
+
+
 class Side(StrEnum):
     GROUNDED = "grounded"
     RAW = "raw"
@@ -42,6 +46,7 @@ class Turn:
     order: tuple[Side, ...] = (Side.GROUNDED, Side.RAW)  # from left to right: A, then B
     blind: bool = False  # whose answers these are is not shown before the verdict
     vote: Vote | None = None
+    replaces: Turn | None = None  # the one whose question was asked again
     recalled: bool = False  # read back from the gateway
 
     @property
@@ -69,35 +74,51 @@ class Conversation:
     def running(self) -> bool:
         return any(turn.running for turn in self.turns)
 
-    def ask(self, gateway: Gateway, text: str, choices: dict[Side, Choice], *, blind: bool = False) -> None:
+    def ask(
+        self,
+        gateway: Gateway,
+        text: str,
+        choices: dict[Side, Choice],
+        *,
+        blind: bool = False,
+        replaces: Turn | None = None,
+    ) -> None:
         """Ask both sides at once; what is still being answered is given up and stays as far as it came.
 
-        A blind turn stands in an order drawn by chance.
+        A blind turn stands in an order drawn by chance; one that `replaces` another is asked as if that had not been.
         """
         self.stop()
         order = tuple(random.sample(list(choices), len(choices)) if blind else choices)
-        replies = {side: self._begin(gateway, text, side, choice) for side, choice in choices.items()}
-        self.turns.append(Turn(text, choices, replies, order=order, blind=blind))
+        replies = {
+            side: self._begin(gateway, self.messages(side, text, replaces), side, choice)
+            for side, choice in choices.items()
+        }
+        self.turns.append(Turn(text, choices, replies, order=order, blind=blind, replaces=replaces))
 
     def stop(self) -> None:
         for turn in self.turns:
             for reply in turn.replies.values():
                 reply.stop()
 
-    def messages(self, side: Side, question: str) -> list[dict[str, str]]:
-        """The side's history with the new question; questions that it left unanswered are not in it."""
+    def messages(self, side: Side, question: str, replaced: Turn | None = None) -> list[dict[str, str]]:
+        """The side's history with the new question, without turns that it left unanswered or that were asked again."""
         history: list[dict[str, str]] = []
+        gone = [replaced, *(turn.replaces for turn in self.turns)]
         for turn in self.turns:
-            if (reply := turn.replies.get(side)) and reply.text.strip():
+            if (
+                not any(turn is each for each in gone)
+                and (reply := turn.replies.get(side))
+                and reply.text.strip()
+            ):
                 history += _exchange(turn.question, reply.text)
         return [*history, {"role": "user", "content": question}]
 
-    def _begin(self, gateway: Gateway, text: str, side: Side, choice: Choice) -> Reply:
+    def _begin(self, gateway: Gateway, messages: list[dict[str, str]], side: Side, choice: Choice) -> Reply:
         grounded = side is Side.GROUNDED
         if choice.obstacle:
             return Reply.refused(grounded, choice.obstacle)
         reply = Reply(grounded)
-        reply.start(gateway, Question(choice.model, self.messages(side, text), choice.stores))
+        reply.start(gateway, Question(choice.model, messages, choice.stores))
         return reply
 
 

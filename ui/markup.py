@@ -16,7 +16,8 @@ _BLANK = re.compile(r"\n\s*\n")
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
 _IMAGE = re.compile(r"!(?=\[[^\]]*\][(\[])")
 _MARKER = re.compile(r"\[(\d{1,3})\](?!\()")
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$:<>&])")
+_LIST = re.compile(r"^(\d*)([-+.)])")
 # A lone tilde is a range in Chinese (3~5年) and a dollar before a digit is money; Markdown reads strike-through and formula.
 _TILDE = re.compile(r"(?<![~\\])~(?!~)")
 _MONEY = re.compile(r"(?<!\\)\$(?=\s?\d)")
@@ -41,14 +42,14 @@ def model_markdown(text: str, anchor: str = "", markers: Collection[int] = ()) -
     return "".join(part if place % 2 else prose(part) for place, part in enumerate(parts))
 
 
-def without_markers(text: str) -> str:
-    """A model's Markdown without the markers that would tell that it was grounded."""
-    return model_markdown(_MARKER.sub("", text))
+def unmarked(text: str) -> str:
+    """A model's words without the markers that would tell that they are grounded."""
+    return _MARKER.sub("", text)
 
 
 def plain(text: str) -> str:
     """Somebody's words where only Markdown can be shown: one line that reads as it was written."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _LIST.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", " ".join(text.split())))
 
 
 def citation_id(anchor: str, marker: int) -> str:

@@ -15,6 +15,8 @@ from ui.reply import Phase, Reply
 def question_of(turn: Turn) -> Json:
     """The message of a turn's question."""
     settings: Json = {"order": list(turn.order), "blind": turn.blind}
+    if turn.replaces:
+        settings["replaces"] = turn.replaces.item
     return {"type": "message", "role": "user", "content": turn.question, "settings": settings}
 
 
@@ -51,7 +53,9 @@ def turns_of(items: Iterable[Json]) -> list[Turn]:
     for item in items:
         side = item.get("side")
         if item["role"] == "user":
-            turns[item["id"]] = _turn(item)
+            asked = _turn(item)
+            asked.replaces = turns.get((item.get("settings") or {}).get("replaces", ""))
+            turns[asked.item] = asked
         elif side in set(Side) and (turn := turns.get(item.get("question_id", ""))):
             place = Side(side)
             turn.answers[place] = item["id"]

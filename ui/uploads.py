@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from praxis.i18n import Locale
-from ui.client import Document, Gateway, GatewayError
+from ui.client import Document, Gateway, GatewayError, Progress
 from ui.wording import quoted, sentence
 
 
@@ -30,6 +30,7 @@ class Upload:
     step: Step = Step.WAITING
     file: str = ""
     failure: GatewayError | str = ""
+    progress: Progress = field(default_factory=Progress)
 
     @property
     def running(self) -> bool:
@@ -57,6 +58,7 @@ class Upload:
             self._fail(error)
 
     def _take(self, document: Document) -> None:
+        self.progress = document.progress
         match document.status:
             case "completed":
                 self.step = Step.DONE

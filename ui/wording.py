@@ -1,4 +1,4 @@
-"""Errors, sizes and dates as the pages say them."""
+"""Errors, figures, sizes and dates as the pages say them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from datetime import datetime
 
 from praxis.i18n import Locale
-from ui.client import GatewayError
+from ui.client import GatewayError, Progress
+from ui.reply import Phase, Reply
 
 
 def sentence(error: GatewayError, locale: Locale) -> str:
@@ -31,3 +32,27 @@ def size(count: int) -> str:
 def moment(seconds: int) -> str:
     """Unix time as local date and time."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def figures(reply: Reply, locale: Locale) -> str:
+    """How long an answer took and how many tokens it has, as far as that is known."""
+    t = locale.t
+    if reply.phase is Phase.FAILED and not reply.text:
+        return t("phase.failed")
+    told = []
+    if reply.to_first is not None:
+        told.append(t("stats.first", seconds=f"{reply.to_first:.1f}"))
+    told.append(t("stats.total", seconds=f"{reply.elapsed:.1f}"))
+    if reply.usage:
+        told.append(t("stats.tokens", count=reply.usage.completion))
+    if reply.rate is not None:
+        told.append(t("stats.rate", rate=f"{reply.rate:.1f}"))
+    return " · ".join(told)
+
+
+def how_far(progress: Progress, locale: Locale) -> str:
+    """The step that a file is at, how many of its pages or passages are done, and the share of the whole way."""
+    key = f"progress.{progress.step}"
+    step = locale.t(key) if locale.has(key) else progress.step
+    count = f" {progress.done}/{progress.total}" if progress.total else ""
+    return f"{step}{count} · {progress.share:.0%}"

@@ -89,6 +89,7 @@ class Tenant:
     contents: dict[str, bytes] = field(default_factory=dict)
     stores: dict[str, Json] = field(default_factory=dict)
     members: dict[tuple[str, str], Json] = field(default_factory=dict)
+    reading: threading.Event | None = None  # files are read when it is set
 
     def attach(self, store: str, file: str) -> Json:
         """A file is read at the second look; one that begins with `MZ` or is empty fails with a reason."""
@@ -108,18 +109,20 @@ class Tenant:
             "usage_bytes": len(content),
             "attributes": {},
             "chunking_strategy": {"type": "other"},
+            "progress": {"step": "embedding", "done": 3, "total": 12},
         }
         outcome = (
             {"status": "failed", "last_error": {"code": "invalid_file", "message": reason}}
             if reason
-            else {"status": "completed"}
+            else {"status": "completed", "progress": {"step": "ready"}}
         )
         self.members[store, file] = member | {"_outcome": outcome}
         return member
 
     def look(self, store: str, file: str) -> Json:
         member = self.members[store, file]
-        member |= member.pop("_outcome", {})
+        if self.reading is None or self.reading.is_set():
+            member |= member.pop("_outcome", {})
         return member
 
     def store(self, store: str) -> Json:

@@ -234,6 +234,42 @@ def test_conversations_are_found_renamed_opened_and_deleted(
     expect(page.get_by_text("同一个问题，两种回答，一目了然")).to_be_visible()
 
 
+def test_all_of_it_is_taken_along_as_files(gateway: FakeGateway, ui_url: str, page: Page) -> None:
+    gateway.replies[ASSISTANT] = fake.Reply(["应当支付[1]。"], citations=[citation()])
+    sign_in(page, ui_url, KEY)
+    ask(page, "加班费怎么算？")
+    begins = {"Word": b"PK", "PDF": b"%PDF-", "Markdown": "# 加班费怎么算？".encode(), "CSV": b"\xef\xbb\xbf"}
+    for name, beginning in begins.items():
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name, exact=True).click()
+        content = download.value.path().read_bytes()
+        assert content.startswith(beginning), name
+        assert len(content) > 200
+
+
+def test_a_file_shows_how_far_it_is_also_after_a_reload(
+    gateway: FakeGateway, ui_url: str, page: Page, tmp_path: Path
+) -> None:
+    office = gateway.tenants.setdefault("office", fake.Tenant())
+    office.reading = threading.Event()
+    case = tmp_path / "案卷.txt"
+    case.write_text("第一条")
+    sign_in(page, ui_url, KEY)
+    open_documents(page)
+    create_store(page, "案卷")
+    upload(page, case)
+    row = page.locator(".px-upload", has_text="案卷.txt")
+    expect(row).to_contain_text("建立索引 3/12 · 70%")
+    expect(row.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "70")
+    page.reload()
+    sign_in(page, ui_url, KEY)
+    open_documents(page)
+    table = page.locator(".st-key-documents")
+    expect(table).to_contain_text("建立索引 3/12 · 70%")
+    office.reading.set()
+    expect(table).to_contain_text("可检索")
+
+
 def test_english_is_one_switch_away(gateway: FakeGateway, ui_url: str, page: Page) -> None:
     page.goto(ui_url)
     page.get_by_role("button", name="English").click()

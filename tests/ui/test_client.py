@@ -7,8 +7,8 @@ import pytest
 
 from praxis.i18n import Locale
 from tests.fakes.gateway import FakeGateway
-from ui.client import Gateway, GatewayError
-from ui.wording import moment, sentence, size
+from ui.client import Gateway, GatewayError, Progress
+from ui.wording import how_far, moment, sentence, size
 
 KEY = "sk-praxis-test"
 
@@ -40,7 +40,9 @@ def test_the_key_is_not_in_what_is_printed(client: Gateway) -> None:
 def test_a_file_becomes_a_document_or_says_why_not(client: Gateway) -> None:
     store = client.create_store("劳动争议")
     for name, content in (("法.txt", "第一条".encode()), ("空.txt", b"")):
-        assert client.attach(store.id, client.upload(name, content)).status == "in_progress"
+        document = client.attach(store.id, client.upload(name, content))
+        assert document.status == "in_progress"
+        assert how_far(document.progress, Locale()) == "建立索引 3/12 · 70%"
     documents = {document.filename: document for document in client.documents(store.id)}
     assert (documents["法.txt"].status, documents["法.txt"].error) == ("completed", "")
     assert documents["空.txt"].status == "failed"
@@ -68,3 +70,15 @@ def test_an_error_keeps_the_servers_words_and_quotes_names() -> None:
 def test_sizes_and_moments_are_for_people() -> None:
     assert [size(count) for count in (0, 1023, 2048, 3 * 1024**2)] == ["0 B", "1023 B", "2 KB", "3.0 MB"]
     assert len(moment(1_760_000_000)) == len("2025-10-09 08:53")
+
+
+def test_a_file_never_seems_to_go_back() -> None:
+    steps = [
+        Progress(step, done, 4 if step in ("recognising", "embedding") else 0)
+        for step in ("received", "reading", "recognising", "splitting", "embedding", "ready")
+        for done in (0, 4)
+    ]
+    shares = [step.share for step in steps]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert Progress("a step of tomorrow", 1, 2).share == 0.0

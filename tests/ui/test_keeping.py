@@ -156,3 +156,27 @@ def test_a_key_that_ended_leaves_the_link_for_the_next_sign_in(
     signed_in.run()
     assert signed_in.text_input[0].label == "访问密钥"
     assert "c" in signed_in.query_params
+
+
+def test_a_question_asked_again_is_asked_as_if_for_the_first_time(
+    signed_in: AppTest, gateway: FakeGateway
+) -> None:
+    ask(ask(signed_in, "一？"), "二？")
+    gateway.replies[RAW] = fake.Reply(["这次不同。"])
+    press(signed_in, "再问一次")
+    assert [message["content"] for message in gateway.chat_of(RAW).body["messages"]] == [
+        "一？",
+        "好的。",
+        "二？",
+    ]
+    eventually(lambda: len(turns_of(kept(gateway))) == 3 and whole(gateway, 6), "all is kept")
+    again = visit(KEY, c=link(signed_in))
+    ask(again, "三？")
+    assert [message["content"] for message in gateway.chat_of(RAW).body["messages"]] == [
+        "一？",
+        "好的。",
+        "二？",
+        "这次不同。",
+        "三？",
+    ]
+    leave(again)

@@ -9,9 +9,9 @@ from typing import Any
 import streamlit as st
 
 from praxis.i18n import Locale
-from ui.markup import citations_html, model_markdown, unverified_html, without_markers
+from ui.markup import citations_html, model_markdown, unmarked, unverified_html
 from ui.reply import Phase, Reply
-from ui.wording import sentence
+from ui.wording import figures, sentence
 
 REDRAW = 0.15  # seconds
 
@@ -49,11 +49,11 @@ class AnswerCard:
         reply, t = self.reply, self.locale.t
         if self.hidden:
             self._status.empty()
-            self._draw_text(without_markers(reply.text))
+            self._draw_text(model_markdown(unmarked(reply.text)))
             with self._end:
                 self._draw_outcome()
             return
-        self._status.html(f'<p class="px-stats">{escape(self._figures())}</p>')
+        self._status.html(f'<p class="px-stats">{escape(figures(self.reply, self.locale))}</p>')
         self._draw_thinking()
         markers = {citation.marker for citation in reply.citations or ()}
         self._draw_text(model_markdown(reply.text, self.anchor, markers))
@@ -74,7 +74,7 @@ class AnswerCard:
             f'<p class="px-phase"><i></i>{label}<span class="px-clock">{self.reply.elapsed:.0f} s</span></p>'
         )
         if self.hidden:
-            self._draw_text(without_markers(self.reply.text))
+            self._draw_text(model_markdown(unmarked(self.reply.text)))
             return
         self._draw_thinking()
         self._draw_text(model_markdown(self.reply.text))
@@ -101,17 +101,3 @@ class AnswerCard:
             st.warning(t("phase.length"))
         elif not reply.text.strip():
             st.warning(t("answer.empty"))
-
-    def _figures(self) -> str:
-        reply, t = self.reply, self.locale.t
-        if reply.phase is Phase.FAILED and not reply.text:
-            return t("phase.failed")
-        figures = []
-        if reply.to_first is not None:
-            figures.append(t("stats.first", seconds=f"{reply.to_first:.1f}"))
-        figures.append(t("stats.total", seconds=f"{reply.elapsed:.1f}"))
-        if reply.usage:
-            figures.append(t("stats.tokens", count=reply.usage.completion))
-        if reply.rate is not None:
-            figures.append(t("stats.rate", rate=f"{reply.rate:.1f}"))
-        return " · ".join(figures)

@@ -7,14 +7,13 @@ from html import escape
 import streamlit as st
 
 from ui.client import GatewayError, Model, Store
-from ui.conversation import MY_DOCUMENTS, Choice, Side, Turn
+from ui.conversation import LETTERS, MY_DOCUMENTS, Choice, Side, Turn
 from ui.session import LINK, Session
-from ui.views import judge
+from ui.views import export, judge
 from ui.views.answer import AnswerCard
 from ui.wording import sentence
 
 KEPT_WITHIN = 2.0  # seconds that a new conversation may take to get its URL
-LETTERS = "AB"
 EXAMPLES = ("welcome.example1", "welcome.example2", "welcome.example3")
 
 
@@ -22,6 +21,7 @@ def show(session: Session) -> None:
     if not recall(session):
         return
     choices = choose(session)
+    running = session.conversation.running
     question = ask_box(session)
     # A place of its own: emptied at once when the first answer comes, and not only at its end.
     place = st.empty()
@@ -29,14 +29,29 @@ def show(session: Session) -> None:
         with place.container():
             question = welcome(session)
     if question and session.gateway:
-        session.conversation.ask(session.gateway, question, choices, blind=session.blind)
-        session.keeper.keep(session.gateway, KEPT_WITHIN)
-        st.rerun()
+        send(session, question, choices)
     if session.keeper.failure and not session.failure:
         reason = sentence(session.keeper.failure, session.locale)
         st.warning(f"{session.locale.t('history.unsaved')} {reason}", icon=":material/cloud_off:")
     for number, turn in enumerate(session.conversation.turns, start=1):
         show_turn(session, turn, number)
+    if session.conversation.turns and not session.conversation.running:
+        with st.container(horizontal=True, vertical_alignment="center", key="after"):
+            if st.button(session.locale.t("ask.again"), type="tertiary", icon=":material/refresh:"):
+                last = session.conversation.turns[-1]
+                send(session, last.question, choices, replaces=last)
+            export.show(session)
+    if running and not session.conversation.running:
+        st.rerun()  # it ended while the page was drawn, and nothing else would take the way to stop it away
+
+
+def send(session: Session, question: str, choices: dict[Side, Choice], replaces: Turn | None = None) -> None:
+    """Ask, have it kept, and draw the page anew."""
+    if session.gateway is None:
+        return
+    session.conversation.ask(session.gateway, question, choices, blind=session.blind, replaces=replaces)
+    session.keeper.keep(session.gateway, KEPT_WITHIN)
+    st.rerun()
 
 
 def recall(session: Session) -> bool:
@@ -64,8 +79,14 @@ def ask_box(session: Session) -> str | None:
     """The question line at the bottom, and the way to stop; returns a question that was just sent."""
     t = session.locale.t
     with st.bottom:
-        if session.conversation.running:
-            with st.container(horizontal=True, horizontal_alignment="center"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            session.blind = st.toggle(
+                t("judge.blind"),
+                value=session.blind,
+                key=f"blind-{session.locale.code}",
+                help=t("judge.blind_help"),
+            )
+            if session.conversation.running:
                 st.button(t("ask.stop"), icon=":material/stop_circle:", on_click=session.conversation.stop)
         question: str | None = st.chat_input(t("ask.placeholder"), key="question")
     return question.strip() if question else None
@@ -75,19 +96,13 @@ def choose(session: Session) -> dict[Side, Choice]:
     """The bar on top: who answers on each side."""
     chat = [model for model in session.models if model.chats]
     with st.container(key="choices"):
-        left, right, aside = st.columns([1, 1, 0.22], gap="medium")
+        left, right = st.columns(2, gap="medium")
         with right:
             raw = _choose_model(session, [model for model in chat if not model.answers_from_documents])
         with left:
             grounded = _choose_grounding(
                 session, [model for model in chat if model.answers_from_documents], raw
             )
-        session.blind = aside.container(key="blind").toggle(
-            session.locale.t("judge.blind"),
-            value=session.blind,
-            key=f"blind-{session.locale.code}",
-            help=session.locale.t("judge.blind_help"),
-        )
     return {Side.GROUNDED: grounded, Side.RAW: raw}
 
 

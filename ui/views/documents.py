@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections import Counter
@@ -14,11 +15,12 @@ from ui.client import Document, Gateway, Store
 from ui.session import Session
 from ui.uploads import Step, Upload
 from ui.views.confirmation import confirm
-from ui.wording import moment, size
+from ui.wording import how_far, moment, size
 
 TYPES = ["txt", "md", "pdf"]
 POLL = 0.5  # seconds between two looks at files that are being read
-WIDTHS = (5, 1.2, 2.2, 1.3, 1.3)
+LOOK_AGAIN = 2.0  # seconds between two looks at files that nobody here is waiting for
+WIDTHS = (4.6, 1.1, 2, 2.2, 1.3)
 
 
 def show(session: Session) -> None:
@@ -121,6 +123,20 @@ def list_documents(session: Session, gateway: Gateway, store: Store) -> None:
             column.caption(t(f"documents.column.{name}"))
         for document in documents:
             show_document(session, gateway, document)
+    if any(document.status == "in_progress" for document in documents):
+        look_again()
+
+
+def look_again() -> None:
+    """Draw the page anew while files are read that others sent, or this page before it was reloaded."""
+    looks = itertools.count()
+
+    def look() -> None:
+        # The first look is part of the run that has just drawn the list.
+        if next(looks):
+            st.rerun()
+
+    st.fragment(look, run_every=LOOK_AGAIN)()
 
 
 def show_document(session: Session, gateway: Gateway, document: Document) -> None:
@@ -132,6 +148,8 @@ def show_document(session: Session, gateway: Gateway, document: Document) -> Non
     colour = {"completed": "green", "failed": "red", "in_progress": "blue"}.get(document.status, "gray")
     key = f"documents.status.{document.status}"
     label = t(key) if session.locale.has(key) else document.status
+    if document.status == "in_progress":
+        label = how_far(document.progress, session.locale)
     status.badge(label, color=colour, help=document.error or None)
     if action.button(
         t("documents.delete"), key=f"delete-{document.id}", type="tertiary", icon=":material/delete:"
@@ -160,14 +178,22 @@ def work(session: Session, gateway: Gateway) -> bool:
 
 def show_upload(session: Session, upload: Upload, place: Any) -> None:
     t = session.locale.t
-    message = (
-        t("upload.failed", reason=upload.reason(session.locale))
-        if upload.step is Step.FAILED
-        else t(f"upload.{upload.step}")
-    )
+    message, bar = t(f"upload.{upload.step}", reason=upload.reason(session.locale)), ""
+    if upload.step is Step.PROCESSING:
+        message = how_far(upload.progress, session.locale)
+        bar = progress_bar(upload.progress.share)
     place.html(
         f'<div class="px-upload px-{upload.step}" role="status">'
-        f"<span>{escape(upload.filename)}</span><b>{_with_sign(message)}</b></div>"
+        f"<span>{escape(upload.filename)}</span><b>{_with_sign(message)}</b>{bar}</div>"
+    )
+
+
+def progress_bar(share: float) -> str:
+    """A bar as HTML."""
+    percent = f"{share:.0%}"
+    return (
+        f'<div class="px-progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{percent[:-1]}"><i style="width:{percent}"></i></div>'
     )
 
 

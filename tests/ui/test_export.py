@@ -1,0 +1,122 @@
+"""All that is on the screen as a file that another program opens."""
+
+import csv
+import io
+from pathlib import Path
+
+import docx
+import pypdf
+import pypdfium2
+import pytest
+
+from praxis.i18n import Locale
+from tests.fakes.gateway import QUOTE, citation
+from ui.client import Citation, Unverified, Usage
+from ui.conversation import Choice, Conversation, Side, Turn
+from ui.export import fonts
+from ui.export.docx import docx_of
+from ui.export.markdown import markdown_of
+from ui.export.pdf import pdf_of
+from ui.export.report import Report, report_of
+from ui.export.table import csv_of
+from ui.reply import Phase, Reply
+from ui.votes import Contender, Vote
+
+ZH, EN = Locale(), Locale("en")
+QUESTION = "公司按基本工资算加班费，我能主张什么？"
+LONG = "依照劳动合同约定的工资计算，" * 60
+SAID = (
+    "《中华人民共和国劳动法》第四十四条",
+    QUOTE,
+    "第九百条",
+    "62.3",
+    "300",
+    "labour-law",
+    "vs_1",
+    "已停止",
+)
+
+
+def turn(*, blind: bool = False) -> Turn:
+    grounded = Reply(
+        grounded=True,
+        phase=Phase.DONE,
+        content=f"应当支付[1]。\n\n{LONG}https://example.org/{'a' * 200} 🙂 <b>粗</b>",
+        citations=(Citation(**citation(page=3)),),
+        unverified=(Unverified("劳动法", "第九百条", "第九十条"),),
+        usage=Usage(20, 300),
+        started=0.0,
+        first=0.4,
+        ended=5.2,
+    )
+    raw = Reply(phase=Phase.STOPPED, content="=看情况\x07\ufffe", started=0.0, first=0.2, ended=1.0)
+    choices = {Side.GROUNDED: Choice("labour-law"), Side.RAW: Choice("qwen2.5-0.5b", ("vs_1",))}
+    return Turn(QUESTION, choices, {Side.GROUNDED: grounded, Side.RAW: raw}, blind=blind)
+
+
+@pytest.fixture
+def report() -> Report:
+    judged = turn()
+    a, b = Contender("labour-law", "grounded"), Contender("qwen2.5-0.5b", "raw")
+    judged.vote = Vote(QUESTION, "msg_1", 1, "a", a, b, ("incomplete",), "漏了周末", False, True)
+    return report_of(Conversation("conv_1", [judged, turn()]), ZH)
+
+
+def test_markdown_has_all_and_runs_nothing(report: Report) -> None:
+    text = markdown_of(report, ZH).decode()
+    for said in (QUESTION, "应当支付[1]", QUOTE, "第九百条", "漏了周末"):
+        assert said in text, said
+    assert "<b>" not in text
+    assert text.count("## 问题") == 2
+
+
+def test_a_word_document_has_both_answers_side_by_side(report: Report) -> None:
+    document = docx.Document(io.BytesIO(docx_of(report, ZH)))
+    cells = [cell.text for cell in document.tables[0].rows[0].cells]
+    assert ["应当支付[1]。" in cells[0], "=看情况" in cells[1]] == [True, True]
+    for said in SAID:
+        assert said in "".join(cells), said
+    assert len(document.tables) == 2
+    assert any("漏了周末" in paragraph.text for paragraph in document.paragraphs)
+    assert 'w:eastAsia="Microsoft YaHei"' in document.styles["Normal"].element.xml
+
+
+def test_a_pdf_carries_its_font_and_its_chinese(report: Report) -> None:
+    font = fonts.find()
+    assert font, "install fonts-noto-cjk"
+    content = pdf_of(report, ZH, font)
+    with pypdfium2.PdfDocument(content) as document:
+        text = "".join(page.get_textpage().get_text_range() for page in document)
+    for said in (*SAID, QUESTION, "漏了周末"):
+        assert "".join(said.split()) in "".join(text.split()), said
+    for page in pypdf.PdfReader(io.BytesIO(content)).pages:
+        for held in page["/Resources"]["/Font"].values():
+            (below,) = held.get_object()["/DescendantFonts"]
+            described = below.get_object()["/FontDescriptor"].get_object()
+            assert {"/FontFile2", "/FontFile3"} & set(described)
+
+
+def test_a_table_has_a_row_for_each_answer(report: Report) -> None:
+    rows = list(csv.reader(io.StringIO(csv_of(report, ZH).decode("utf-8-sig"), newline="")))
+    assert len(rows) == 1 + 4
+    assert rows[0][:4] == ["序号", "问题", "回答", "内容"]
+    assert rows[1][1] == QUESTION
+    assert rows[2][3].startswith("'=看情况")
+    for said in SAID:
+        assert any(said in cell for row in rows[1:3] for cell in row), said
+
+
+def test_a_blind_turn_stays_blind_in_every_file() -> None:
+    report = report_of(Conversation("conv_1", [turn(blind=True)]), EN)
+    text = markdown_of(report, EN).decode() + csv_of(report, EN).decode()
+    assert "Answer A" in text
+    for secret in ("labour-law", "qwen2", "Grounded", "劳动法", "first token"):
+        assert secret not in text, secret
+
+
+def test_a_machine_without_a_font_has_none(tmp_path: Path) -> None:
+    assert fonts.find([tmp_path, tmp_path / "absent"]) is None
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "wqy-zenhei.ttc").touch()
+    found = fonts.find([tmp_path])
+    assert found == fonts.Font(tmp_path / "deep" / "wqy-zenhei.ttc")

@@ -1,0 +1,120 @@
+"""What a conversation shows, in the reader's language and without a format: every export says the same."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from praxis.i18n import Locale
+from ui.client import Citation
+from ui.conversation import LETTERS, Conversation, Side, Turn
+from ui.markup import source_name, unmarked
+from ui.reply import Phase, Reply
+from ui.wording import figures, moment, sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A citation: its number in the text, where it stands, the quoted words, and what is known of them."""
+
+    marker: int
+    name: str
+    quote: str
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One side's answer; `notes` say what keeps it from being whole or relied on."""
+
+    heading: str
+    text: str
+    figures: str
+    settings: str
+    notes: tuple[str, ...]
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    question: str
+    answers: tuple[Answer, ...]
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`title` is the first question, `made` when the report was."""
+
+    title: str
+    made: str
+    entries: tuple[Entry, ...]
+
+
+def report_of(conversation: Conversation, locale: Locale) -> Report:
+    """What the page shows of `conversation` now; blind turns stay blind."""
+    turns = conversation.turns
+    made = locale.t("export.made", moment=moment(int(time.time())))
+    return Report(turns[0].question if turns else "", made, tuple(_entry(turn, locale) for turn in turns))
+
+
+def _entry(turn: Turn, locale: Locale) -> Entry:
+    answers = tuple(_answer(turn, side, locale) for side in turn.order)
+    if turn.vote is None:
+        return Entry(turn.question, answers, "")
+    reasons = [locale.t(f"judge.tag.{tag}") for tag in turn.vote.tags]
+    said = [locale.t(f"judge.{turn.vote.verdict}"), *reasons, turn.vote.comment]
+    verdict = locale.t("export.verdict", verdict=" · ".join(part for part in said if part))
+    return Entry(turn.question, answers, verdict)
+
+
+def _answer(turn: Turn, side: Side, locale: Locale) -> Answer:
+    reply, choice, letter = turn.replies[side], turn.choices[side], LETTERS[turn.order.index(side)]
+    t = locale.t
+    notes = _notes(reply, locale)
+    if turn.hidden:
+        return Answer(t("judge.answer", letter=letter), unmarked(reply.text).strip(), "", "", notes, ())
+    settings = t("export.model", model=choice.model)
+    if choice.stores:
+        settings += " · " + t("export.stores", stores=", ".join(choice.stores))
+    return Answer(
+        heading=f"{letter} · {t(f'ask.{side}')}",
+        text=reply.text.strip(),
+        figures=figures(reply, locale),
+        settings=settings,
+        notes=notes + _warnings(reply, locale),
+        sources=tuple(_source(citation, locale) for citation in reply.citations or ()),
+    )
+
+
+def _notes(reply: Reply, locale: Locale) -> tuple[str, ...]:
+    if reply.error:
+        return (sentence(reply.error, locale),)
+    if reply.phase is not Phase.DONE:
+        return (locale.t("phase.stopped"),)
+    return (locale.t("phase.length"),) if reply.finish == "length" else ()
+
+
+def _warnings(reply: Reply, locale: Locale) -> tuple[str, ...]:
+    missing = []
+    for item in reply.unverified:
+        name = source_name(item.law, item.article, "", locale).strip()
+        nearest = locale.t("unverified.nearest", nearest=item.nearest) if item.nearest else ""
+        missing.append(" — ".join(part for part in (name, nearest) if part))
+    if missing:
+        return (f"{locale.t('unverified.title')} {'; '.join(missing)}",)
+    if reply.grounded and reply.phase is Phase.DONE and not reply.citations:
+        return (locale.t("sources.none"),)
+    return ()
+
+
+def _source(citation: Citation, locale: Locale) -> Source:
+    t = locale.t
+    facts = [citation.filename]
+    if citation.page is not None:
+        facts.append(t("sources.page", page=citation.page))
+    if citation.version:
+        facts.append(t("sources.version", version=citation.version))
+    facts.append(t("sources.verified" if citation.verified else "sources.unverified"))
+    name = source_name(citation.law, citation.article, citation.filename, locale)
+    return Source(citation.marker, name, citation.quote, tuple(facts))
