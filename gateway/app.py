@@ -34,7 +34,7 @@ from gateway.adapters.tally import Tally
 from gateway.adapters.traffic import Traffic
 from gateway.agreement import Agreement, Announcements
 from gateway.api import adapters as adapters_api
-from gateway.api import admin, documents, health, lora, models
+from gateway.api import admin, documents, health, lora, models, responses
 from gateway.api import conversations as conversations_api
 from gateway.api import keys as keys_api
 from gateway.api import usage as usage_api
@@ -189,6 +189,7 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         documents.routes(rag, client),
         conversations_api.routes(Conversations(engine)),
         votes_api.routes(Votes(engine)),
+        responses.routes(),
         admin.routes(configuration, agreement, registry, readiness, rag),
         adapters_api.routes(changes),
         lora.routes(changes, lambda: configuration.current),

@@ -34,6 +34,7 @@ LAST_SECONDS = 3.0
 _OPERATIONS = {
     "/v1/chat/completions": "chat",
     "/v1/completions": "text_completion",
+    "/v1/responses": "chat",
     "/v1/embeddings": "embeddings",
 }
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)

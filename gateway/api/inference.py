@@ -1,4 +1,5 @@
-"""`/v1/chat/completions`, `/v1/completions` and `/v1/embeddings`: from the socket to the engine in one straight line."""
+"""`/v1/chat/completions`, `/v1/completions`, `/v1/responses` and `/v1/embeddings`: from the socket to the engine in one
+straight line."""
 
 from __future__ import annotations
 
@@ -19,6 +20,8 @@ from gateway.proxy.estimate import cost
 from gateway.proxy.exchange import Exchange, Plan
 from gateway.proxy.head import Head
 from gateway.proxy.record import Observer, Record, Tracing
+from gateway.proxy.responses import PATH as RESPONSES
+from gateway.proxy.responses import parse_response
 from gateway.proxy.sink import Running, Sink, send_error
 from gateway.proxy.sweep import Sweep
 from gateway.readiness import Readiness
@@ -26,7 +29,8 @@ from gateway.routing.table import Route, Table, Target
 from praxis.errors import InternalError, InvalidRequest, Overloaded, PraxisError
 from praxis.keys import Principal
 
-PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
+_ANSWERS = frozenset({"/v1/chat/completions", RESPONSES})
+PATHS = _ANSWERS | {"/v1/completions", "/v1/embeddings"}
 
 
 class RequestIds:
@@ -101,7 +105,7 @@ class Inference:
     def plan(self, record: Record, principal: Principal, body: bytes) -> Plan:
         """What is to be done for a request whose asker is known. Raises PraxisError."""
         record.principal = principal
-        call = parse(body)
+        call = (parse_response if record.path == RESPONSES else parse)(body)
         plan = self._plan(record, call, principal)
         record.model, record.stream = record.model or call.model, call.stream
         return plan
@@ -161,18 +165,19 @@ class Inference:
 
     def _grounded(self, path: str, call: Call, route: Route) -> bool:
         """Whether the document process answers: assistants, `file_search` on any model, and its own embedder."""
-        chat = path == "/v1/chat/completions"
+        answers = path in _ANSWERS
         if route.kind == "embedding":
             if path != "/v1/embeddings":
                 raise InvalidRequest(
                     f"`{call.model}` only embeds; use it with /v1/embeddings.", param="model"
                 )
             return True
-        if route.kind == "assistant" and not chat:
+        if route.kind == "assistant" and not answers:
             raise InvalidRequest(
-                f"`{call.model}` is an assistant; use it with /v1/chat/completions.", param="model"
+                f"`{call.model}` is an assistant; use it with /v1/chat/completions or /v1/responses.",
+                param="model",
             )
-        return route.kind == "assistant" or (chat and call.file_search)
+        return route.kind == "assistant" or (answers and call.file_search)
 
 
 def _takes(fallback: Target, path: str, call: Call) -> bool:

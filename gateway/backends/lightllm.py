@@ -11,6 +11,7 @@ from typing import Any
 from gateway.backends.dialect import GUIDED, Dialect, describes_bad_request
 from gateway.backends.load import Load, read_load
 from gateway.proxy.call import Call
+from gateway.proxy.responses import PATH as RESPONSES
 from praxis.errors import InvalidRequest, Overloaded, PraxisError
 
 _COMMON = {
@@ -49,6 +50,12 @@ class LightLLM(Dialect):
         self._constrained = constrained
 
     def check(self, path: str, call: Call) -> None:
+        if path == RESPONSES:
+            raise InvalidRequest(
+                f"The model `{call.model}` runs on LightLLM, which has no `/v1/responses`; use `/v1/chat/completions`, give "
+                "the tool `file_search`, or choose a model on another backend.",
+                param="model",
+            )
         known = _known(path)
         for field in _DECISIVE:
             if field not in known and call.data.get(field):

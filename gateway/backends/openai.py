@@ -59,10 +59,12 @@ class AnyName:
 
 
 def _spelling(data: bytes) -> bytes | None:
-    """The root's `model` as its bytes stand in `data`, or None where there is none."""
+    """The `model` of a reply, or of the response that an event carries, as its bytes stand in `data`; None where there is
+    none."""
     try:
         payload: Any = orjson.loads(data)
     except orjson.JSONDecodeError:
         return None
-    name = payload.get("model") if isinstance(payload, dict) else None
+    told = payload.get("response", payload) if isinstance(payload, dict) else None
+    name = told.get("model") if isinstance(told, dict) else None
     return next((each for each in _MODEL.findall(data) if orjson.loads(each) == name), None)

@@ -11,12 +11,13 @@ _LARGE = 16 * 1024
 _PICTURE = 1_024
 _PICTURE_TOKENS = 1_000
 _MOST = 10_000_000
+_MOST_ANSWERED = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
 def cost(call: Call) -> int:
     """How many tokens a request may use: a quarter of its prompt's bytes, and the most that it lets be answered."""
     data = call.data
-    most = data.get("max_completion_tokens") or data.get("max_tokens") or 0
+    most = next((data[name] for name in _MOST_ANSWERED if data.get(name)), 0)
     answers = data.get("n") or 1
     asked = most * answers if type(most) is int and type(answers) is int and most > 0 and answers > 0 else 0
     return min(prompt_tokens(call) + asked, _MOST)
@@ -27,7 +28,7 @@ def prompt_tokens(call: Call) -> int:
     size = len(call.raw)
     if size < _LARGE:
         return size // 4
-    pictures = list(_pictures(call.data.get("messages")))
+    pictures = list(_pictures(call.data.get("messages") or call.data.get("input")))
     return max(0, size - sum(pictures)) // 4 + _PICTURE_TOKENS * len(pictures)
 
 
@@ -36,7 +37,7 @@ def _pictures(messages: Any) -> Iterator[int]:
     for message in messages if isinstance(messages, list) else ():
         content = message.get("content") if isinstance(message, dict) else None
         for part in content if isinstance(content, list) else ():
-            for value in part.values() if isinstance(part, dict) else ():
-                for text in value.values() if isinstance(value, dict) else ():
-                    if isinstance(text, str) and len(text) > _PICTURE:
+            for name, value in part.items() if isinstance(part, dict) else ():
+                for text in value.values() if isinstance(value, dict) else (value,):
+                    if name != "text" and isinstance(text, str) and len(text) > _PICTURE:
                         yield len(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -24,10 +25,10 @@ MAX_EVENT = 8 * 1024 * 1024
 _BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _LINE = re.compile(rb"\r\n|\n|\r")
 _EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
-_PROMPT = re.compile(rb'"prompt_tokens"\s*:\s*(\d+)')
+_PROMPT = re.compile(rb'"(?:prompt|input)_tokens"\s*:\s*(\d+)')
 # As engines usually write it: one search in place of two.
 _TOKENS = re.compile(rb'"prompt_tokens": ?(\d+),(?: ?"total_tokens": ?\d+,)? ?"completion_tokens": ?(\d+)')
-_COMPLETION = re.compile(rb'"completion_tokens"\s*:\s*(\d+)')
+_COMPLETION = re.compile(rb'"(?:completion|output)_tokens"\s*:\s*(\d+)')
 
 
 def tokens(payload: bytes) -> tuple[int, int] | None:
@@ -81,7 +82,7 @@ class EventStream:
     """Feed it what arrives; it returns what may go on, whole events only.
 
     `error` holds the engine's error object once one was met (nothing after it is passed on), `done` is True after
-    `[DONE]`, `usage` the token counts, and `seen` how many events had content. `edit` is applied to each event that carries data and goes on. Raises
+    `[DONE]`, `failed` where that end itself tells of a failure, `usage` the token counts, and `seen` how many events had content. `edit` is applied to each event that carries data and goes on. Raises
     UpstreamError when an event exceeds `MAX_EVENT`.
     """
 
@@ -89,6 +90,7 @@ class EventStream:
     keep_usage: bool
     edit: Edit | None = None
     done: bool = False
+    failed: bool = False
     error: Any = None
     usage: tuple[int, int] | None = None
     started: bool = False
@@ -131,9 +133,7 @@ class EventStream:
         if start:
             self.started = True
             passed.append(self.rename(whole[:start]))
-        for blank in _BLANK.finditer(whole, start):
-            event = whole[start : blank.end()]
-            start = blank.end()
+        for event in split(whole, start):
             kept = self._event(event)
             if kept:
                 passed.append(kept)
@@ -166,6 +166,13 @@ class EventStream:
         if isinstance(payload, dict) and payload.get("error"):
             self.error = payload["error"]
         return self.error is not None
+
+
+def split(whole: bytes, start: int = 0) -> Iterator[bytes]:
+    """The events of `whole`, which ends with one, from `start`."""
+    for blank in _BLANK.finditer(whole, start):
+        yield whole[start : blank.end()]
+        start = blank.end()
 
 
 def _last_end(data: bytes) -> int:

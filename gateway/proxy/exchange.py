@@ -29,6 +29,8 @@ from gateway.proxy.events import EventStream, Rename, rename, tokens
 from gateway.proxy.head import ReplyHead
 from gateway.proxy.plain import PlainReply
 from gateway.proxy.record import Observer, Record
+from gateway.proxy.responses import PATH as RESPONSES
+from gateway.proxy.responses import ResponseStream
 from gateway.proxy.sink import Sink, send_error
 from gateway.proxy.sweep import Sweep
 from gateway.routing.queue import Queue
@@ -251,7 +253,8 @@ class Exchange:
         if head.status != 200:
             self._refusal = []
         elif head.streams:
-            self._events = EventStream(self._names(), self._plan.call.include_usage, self._edit())
+            kind = ResponseStream if self._plan.path == RESPONSES else EventStream
+            self._events = kind(self._names(), self._plan.call.include_usage, self._edit())
         else:
             self._plain = PlainReply(self._names(), self._edit())
 
@@ -302,6 +305,8 @@ class Exchange:
         self._count(events.usage)
         if events.done:
             self._complete(passed)
+            if events.failed:
+                self._record.outcome, self._record.error = "broken", UpstreamError.type
             if not self._told:
                 self._tell()
             # The connection is worth keeping once the engine has closed the body, which follows at once.

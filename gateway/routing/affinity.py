@@ -15,11 +15,11 @@ PREFIX = 512
 
 def prefix(data: Mapping[str, Any]) -> str | None:
     """The beginning of a conversation: its messages up to the first of the user's, which every later turn repeats."""
-    messages = data.get("messages")
+    messages = data.get("messages") or data.get("input")
+    parts = [_text(given)] if (given := data.get("instructions")) else []
     if not isinstance(messages, list):
-        prompt = data.get("prompt")
-        return _text(prompt) if prompt else None
-    parts = []
+        prompt = data.get("prompt") or messages
+        return "\n".join([*parts, _text(prompt)]) if prompt else None
     for message in messages:
         if not isinstance(message, dict):
             return None

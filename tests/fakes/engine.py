@@ -121,7 +121,7 @@ class _Stream(asyncio.StreamReaderProtocol):
 class Engine:
     """A fake engine on a free port of the loopback, alive inside `with`. All methods may be called from the test's thread."""
 
-    inference: Sequence[str] = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+    inference: Sequence[str] = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings")
     idle: float = 5.0
     "seconds after which a kept-alive connection without a request is closed"
     server: str = "uvicorn"

@@ -7,10 +7,12 @@ HTTP goes: the folder must exist, its rank must fit, and each name answers once 
 import json
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.fakes import responses
 from tests.fakes.engine import Answer, Engine, Seen, as_json, as_stream, as_text
 from tests.fakes.faults import DONE, Headers, Script, sse
 from tests.fakes.saying import Said, said
@@ -73,6 +75,8 @@ class VLLM(Engine):
         "adapters by name, each with its folder"
         self.tuned: dict[str, tuple[str, ...]] = {}
         "what adapters say instead, by the name of their folder"
+        self.next_says: deque[tuple[str, ...]] = deque()
+        "what the next answers say instead, one each"
         self.load_seconds = 0.0
         "how long a load stops the whole engine, as it does the real one"
 
@@ -107,6 +111,7 @@ class VLLM(Engine):
         if self.embeds is None:
             routes["/v1/chat/completions"] = ("POST", self._chat)
             routes["/v1/completions"] = ("POST", self._completion)
+            routes[responses.PATH] = ("POST", self._response)
         else:
             routes["/v1/embeddings"] = ("POST", self._embeddings)
         if self.adapters:
@@ -200,7 +205,7 @@ class VLLM(Engine):
 
     def _said(self, body: dict[str, Any]) -> Said:
         folder = Path(self.loaded.get(body.get("model") or "", ""))
-        says = self.tuned.get(folder.name, self.says)
+        says = self.next_says.popleft() if self.next_says else self.tuned.get(folder.name, self.says)
         return said(body, says, self.thinks, self.max_model_len, calls_tools=self.calls_tools)
 
     def _chat(self, request: Seen) -> Answer:
@@ -336,6 +341,15 @@ class VLLM(Engine):
             yield sse({**head, "choices": [], "usage": self._usage(body, answer),
                        "system_fingerprint": FINGERPRINT})  # fmt: skip
         yield DONE
+
+    def _response(self, request: Seen) -> Answer:
+        body = self._body(request)
+        require(body, "input")
+        model = self._model(body)
+        answer = self._said({"max_tokens": body.get("max_output_tokens")})
+        if body.get("stream"):
+            return as_stream(responses.events(body, model, answer, self.max_model_len))
+        return as_json(responses.whole(body, model, answer, self.max_model_len))
 
     def _embeddings(self, request: Seen) -> Answer:
         body = self._body(request)
