@@ -271,6 +271,7 @@ class Assistant(Section):
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.0
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     language: Literal["zh", "en", "auto"] = "auto"
+    rewrite: bool = True
 
 
 class Config(Section):

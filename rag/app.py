@@ -20,8 +20,9 @@ from praxis.config import Config
 from praxis.configuration import Configuration
 from praxis.errors import NotAuthenticated
 from rag import tables
-from rag.api import chat, embeddings, internal, tuning, vector_stores
+from rag.api import chat, embeddings, internal, responses, tuning, vector_stores
 from rag.api import files as files_api
+from rag.api.answering import Answers
 from rag.editions import Editions
 from rag.files import Files
 from rag.generation import Generation
@@ -111,7 +112,9 @@ def create_app(
     app.include_router(tuning.routes(tunings, access))
     app.include_router(embeddings.routes(embedder, _decoder()))
     app.include_router(internal.routes(library, current))
-    app.include_router(chat.routes(library, current, generation, links, access.permit))
+    answers = Answers(library, generation, links, access.permit)
+    app.include_router(chat.routes(answers, current))
+    app.include_router(responses.routes(answers, current))
     return app
 
 

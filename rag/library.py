@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from praxis.errors import NotFound
 from rag import tables
-from rag.answer.statutes import known_law, references, same_law, spellings
+from rag.answer.statutes import known_law, looked_up, same_law, spellings
 from rag.editions import KEYS, Editions
 from rag.files import Files
 from rag.index.embedding import Embedder, Vectors
@@ -25,13 +25,10 @@ from rag.index.lexicon import statutory
 from rag.index.reranker import Reranker
 from rag.index.retrievers import Allowed, HybridRetriever, wordings
 from rag.index.shelf import Shelf, StoreIndex
-from rag.passages import Hit, Passage
+from rag.passages import FACTS, Hit, Passage
 from rag.stores import Stores
 
-_BARE_NUMBER = re.compile(r"(?<![第\d０-９])([\d０-９]{1,4})\s*条")
-_BEFORE_NUMBER = re.compile(r"(?<=[一-鿿》])\s+(?=第)")
 _NAMES_ARTICLE = re.compile(r"条|[Aa]rt(?:icle|\.)")
-_FACTS = ("law", "article", "clause", "version", "page", "ocr", "start", "end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +77,10 @@ class Library:
         """The article of that very number (第四十四条) in `law`, by its full or short name; in whichever law there
         is, if none is named. Of several editions the one in force."""
         return await asyncio.to_thread(self._article, store_ids, law, article, None)
+
+    async def in_file(self, store_id: str, file_id: str, articles: Sequence[str]) -> list[Passage]:
+        """The passages of these articles (第四十四条) in one file of a store, in the order of its text."""
+        return await asyncio.to_thread(self._in_file, store_id, file_id, articles)
 
     def attributes(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
         """Per hit, the attributes of its file in its store and the passage's own facts."""
@@ -164,11 +165,10 @@ class Library:
         """The articles that the query names with their law."""
         if not _NAMES_ARTICLE.search(query):
             return []
-        plain = _BEFORE_NUMBER.sub("", _BARE_NUMBER.sub(r"第\1条", query))
         laws = self._laws(store_ids)
         found = [
             self._article(store_ids, self._meant(each.law, laws), each.article, allowed)
-            for each in references(plain, laws)
+            for each in looked_up(query, laws)
             if each.law and each.article
         ]
         return [each for each in found if each is not None]
@@ -213,6 +213,17 @@ class Library:
         # A continuation of a long article comes after its beginning; another edition after the one in force.
         return max(sorted(found, key=lambda each: each.start), key=newness, default=None)
 
+    def _in_file(self, store_id: str, file_id: str, articles: Sequence[str]) -> list[Passage]:
+        passages = tables.passages.c
+        spelled = [spelling for each in articles for spelling in spellings(each)]
+        condition = sa.and_(
+            passages.store_id == store_id,
+            passages.file_id == file_id,
+            passages.article.in_(spelled),
+            passages.digest.is_not(None),
+        )
+        return sorted(self._where(condition), key=lambda each: each.start)
+
     def _passages(self, ids: Sequence[int]) -> dict[int, Passage]:
         return {each.id: each for each in self._where(tables.passages.c.id.in_(ids))}
 
@@ -229,7 +240,7 @@ class Library:
     def _allowed(self, store_ids: Sequence[str], filters: Filter) -> Allowed:
         """Per store, the ids of the passages whose file's attributes and own facts `filters` lets through."""
         passages = tables.passages.c
-        columns = [passages[name] for name in ("id", "store_id", "file_id", *_FACTS)]
+        columns = [passages[name] for name in ("id", "store_id", "file_id", *FACTS)]
         query = sa.select(*columns).where(passages.store_id.in_(store_ids), passages.digest.is_not(None))
         kept: dict[str, list[int]] = {each: [] for each in store_ids}
         with self.engine.connect() as connection:
@@ -238,7 +249,7 @@ class Library:
         editions = self._edition_facts(store_ids)
         for row in rows:
             key = row["store_id"], row["file_id"]
-            known = {name: row[name] for name in _FACTS if row[name] is not None}
+            known = {name: row[name] for name in FACTS if row[name] is not None}
             if filters(own.get(key, {}) | known | editions.get(key, {})):
                 kept[row["store_id"]].append(row["id"])
         return {store_id: np.asarray(ids, np.int64) for store_id, ids in kept.items()}
@@ -258,7 +269,7 @@ class Library:
 
 def facts(passage: Passage) -> dict[str, Any]:
     """What a passage's attributes say of it: law, article, version, page, start and end, as far as known."""
-    values = {name: getattr(passage, name) for name in _FACTS}
+    values = {name: getattr(passage, name) for name in FACTS}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -30,6 +30,10 @@ class Passage:
     clause: str | None = None
 
 
+FACTS = ("law", "article", "clause", "version", "page", "ocr", "start", "end")
+"""What the attributes of a passage tell of it, beside those of its file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A passage found, with how well it answers: 0 to 1, higher is better."""

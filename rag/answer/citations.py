@@ -47,6 +47,17 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Pointer:
+    """Where a marker stands in an answer (characters), and the page for people that shows what it points to."""
+
+    marker: int
+    start: int
+    end: int
+    title: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What an answer's message carries beside its text.
 
@@ -55,16 +66,14 @@ class Evidence:
     """
 
     citations: list[Citation] = field(default_factory=list)
-    annotations: list[dict[str, Any]] = field(default_factory=list)
+    pointers: list[Pointer] = field(default_factory=list)
     unverified: list[dict[str, str | None]] = field(default_factory=list)
 
     def fields(self) -> dict[str, Any]:
         """The keys to merge into a message, or to send in one delta."""
-        return {
-            "citations": [asdict(citation) for citation in self.citations],
-            "annotations": self.annotations,
-            "unverified": self.unverified,
-        }
+        citations = [asdict(citation) for citation in self.citations]
+        annotations = [_url_citation(each) for each in self.pointers]
+        return {"citations": citations, "annotations": annotations, "unverified": self.unverified}
 
 
 class Reading(Protocol):
@@ -209,11 +218,11 @@ class Annotator:
             self._named.setdefault(reference, near)
 
     async def evidence(self) -> Evidence:
-        """The citations of the markers given out, their annotations, and what the answer named without ground."""
+        """The citations of the markers given out, where they stand, and what the answer named without ground."""
         cited = [(number, self.hits[number - 1]) for number in sorted(self._uses)]
         return Evidence(
             [self._citation(number, hit, self._uses[number]) for number, hit in cited],
-            [self._annotation(number, at) for number, at in self._marks],
+            [self._pointer(number, at) for number, at in self._marks],
             [
                 {"law": reference.law, "article": reference.article, "nearest": near}
                 for reference, near in self._named.items()
@@ -227,17 +236,10 @@ class Annotator:
         note = failed[0] if failed else ATTRIBUTED if all(note == ATTRIBUTED for note in notes) else None
         return cite(number, hit, verified=not failed, note=note)
 
-    def _annotation(self, number: int, at: int) -> dict[str, Any]:
+    def _pointer(self, number: int, at: int) -> Pointer:
         passage = self.hits[number - 1].passage
-        return {
-            "type": "url_citation",
-            "url_citation": {
-                "start_index": at,
-                "end_index": at + len(str(Mark(number))),
-                "title": heading(passage, self.language),
-                "url": self.link(passage),
-            },
-        }
+        end = at + len(str(Mark(number)))
+        return Pointer(number, at, end, heading(passage, self.language), self.link(passage))
 
     async def _exists(self, reference: Reference) -> bool:
         """Whether the passages shown, or the knowledge base, have what the answer names."""
@@ -277,6 +279,16 @@ def cite(number: int, hit: Hit, *, verified: bool, note: str | None) -> Citation
         verified=verified,
         note=note,
     )
+
+
+def _url_citation(pointer: Pointer) -> dict[str, Any]:
+    shown = {
+        "start_index": pointer.start,
+        "end_index": pointer.end,
+        "title": pointer.title,
+        "url": pointer.url,
+    }
+    return {"type": "url_citation", "url_citation": shown}
 
 
 def _name(law: str | None, article: str | None) -> str:

@@ -15,12 +15,14 @@ _DEFAULT_RESULTS = 6
 
 @dataclass(frozen=True, slots=True)
 class FileSearch:
-    """The tool `{"type": "file_search", …}` of a request; `filters` is as the client wrote it."""
+    """The tool `{"type": "file_search", …}` of a request; `filters` is as the client wrote it. `rewrite` says whether a
+    follow-up question is rewritten before it is searched for."""
 
     store_ids: tuple[str, ...]
     limit: int = _DEFAULT_RESULTS
     min_score: float = 0.0
     filters: Any = None
+    rewrite: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,23 @@ class Request:
                 return value
         return self.assistant.max_tokens if self.assistant else None
 
+    @property
+    def rewrite(self) -> bool:
+        """Whether a follow-up question is to be rewritten before it is searched for."""
+        return (self.assistant is None or self.assistant.rewrite) and (
+            self.search is None or self.search.rewrite
+        )
+
+    @property
+    def model(self) -> str:
+        """The model that answers."""
+        return self.assistant.model if self.assistant else self.name
+
     def for_model(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
         """The body for the model itself: every field untouched but the model, the messages and what was grounding."""
         body = dict(self.body) | {"messages": messages}
         if self.assistant:
-            body["model"] = self.assistant.model
+            body["model"] = self.model
             if self.assistant.max_tokens and not (
                 body.get("max_tokens") or body.get("max_completion_tokens")
             ):
@@ -122,7 +136,8 @@ def _file_search(tool: Mapping[str, Any]) -> FileSearch:
     threshold = (options.get("ranking_options") or {}).get("score_threshold") or 0.0
     if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
         raise InvalidRequest("`ranking_options.score_threshold` must be 0 to 1.", param="tools")
-    return FileSearch(tuple(dict.fromkeys(ids)), limit, float(threshold), options.get("filters"))
+    rewrite = options.get("rewrite_query") is not False
+    return FileSearch(tuple(dict.fromkeys(ids)), limit, float(threshold), options.get("filters"), rewrite)
 
 
 def _field(body: Mapping[str, Any], name: str, valid: Callable[[Any], bool], form: str) -> Any:

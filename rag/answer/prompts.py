@@ -41,6 +41,10 @@ class Wording:
     other_language: str  # the check cannot be made across scripts
     nearer: str  # appended to a note: takes `heading`
     unchecked: str  # note where the answer has a form that sentences cannot be checked in
+    rewrite: str  # how a follow-up becomes a query
+    user: str  # before each of the user's turns there
+    assistant: str
+    follow_up: str  # before the question to be rewritten
 
 
 WORDING: dict[Language, Wording] = {
@@ -62,6 +66,13 @@ WORDING: dict[Language, Wording] = {
         other_language="引用的文字是另一种语言，无法自动核对",
         nearer="；更接近的是{heading}",
         unchecked="提供给模型的资料；结构化的回答不逐句核对",
+        rewrite=(
+            "下面是一段对话和用户的追问。请把追问改写成一个不看对话也能明白的完整问题，用于检索：补全它省略的法律、主体和事项，"
+            "不增加对话里没有的内容，不回答问题。只输出改写后的问题，一行。"
+        ),
+        user="用户：",
+        assistant="助手：",
+        follow_up="追问：",
     ),
     "en": Wording(
         instructions=(
@@ -89,6 +100,14 @@ WORDING: dict[Language, Wording] = {
         other_language="the cited text is in another language and cannot be checked automatically",
         nearer="; nearer to it is {heading}",
         unchecked="shown to the model; a structured answer is not checked by sentence",
+        rewrite=(
+            "Below are a conversation and a follow-up question. Rewrite the follow-up as one complete question that can be "
+            "understood without the conversation, to search with: fill in the law, the persons and the matter that it leaves "
+            "out. Add nothing that the conversation lacks, and do not answer. Write only the question, on one line."
+        ),
+        user="User: ",
+        assistant="Assistant: ",
+        follow_up="Follow-up: ",
     ),
 }
 

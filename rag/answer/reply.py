@@ -1,7 +1,7 @@
-"""Chat completions on their way back: the model's own, annotated, and the one said when nothing was found.
+"""A model's chat completion on its way back, given markers and evidence; and the one said when nothing was found.
 
-Streaming, the evidence travels in a chunk of its own right before the finish: clients that merge deltas would
-concatenate or refuse a list that comes in two (openai's `.stream()`).
+A stream comes in pieces, whichever form the client gets it in: chunks of the model's own with their text annotated, the
+evidence beside the chunk that finishes, and a failure in the place of an end.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 from praxis.errors import InternalError, PraxisError, UpstreamError
@@ -22,59 +23,58 @@ logger = logging.getLogger("praxis.rag")
 Chunk = dict[str, Any]
 
 
-def encode(chunk: Chunk) -> bytes:
-    """One server-sent event."""
-    return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A chunk, and with the one that finishes the answer its evidence, which comes before it."""
+
+    chunk: Chunk
+    evidence: Evidence | None = None
 
 
-DONE = b"data: [DONE]\n\n"
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a stream ended that broke: `body` is an error in the one shape."""
+
+    body: dict[str, Any]
 
 
-async def annotate(completion: dict[str, Any], name: str, reading: Reading) -> dict[str, Any]:
-    """A whole completion, its message given markers and evidence, under the name that was asked for."""
+Pieces = AsyncIterator[Piece | Failure]
+
+
+async def annotated(completion: dict[str, Any], reading: Reading) -> tuple[dict[str, Any], Evidence]:
+    """A whole completion, its text given markers, and its evidence."""
     choice = completion["choices"][0]
     message = choice.setdefault("message", {})
     if isinstance(message.get("content"), str):
         complete = choice.get("finish_reason") != "length"
         text = await reading.feed(message["content"])
         message["content"] = text + await reading.close(complete=complete)
-    message.update((await reading.evidence()).fields())
-    return completion | {"model": name}
+    return completion, await reading.evidence()
 
 
-async def annotate_stream(
-    events: AsyncIterator[bytes], name: str, reading: Reading, *, usage: bool
-) -> AsyncIterator[bytes]:
-    """A stream of chunks, annotated as it passes. Ends in an error event, without `[DONE]`, where the model's breaks.
-
-    `usage` says whether the client asked for the usage chunk.
-    """
+async def annotated_stream(events: AsyncIterator[bytes], reading: Reading) -> Pieces:
+    """A stream of the model's events, annotated as it passes; the last piece is a Failure where it broke."""
     finished = False
     try:
         async with aclosing(_parsed(events)) as chunks:
             async for chunk in chunks:
                 if chunk.get("error"):
-                    yield encode(chunk)
+                    yield Failure({"error": chunk["error"]})
                     return
-                chunk["model"] = name
                 if not chunk.get("choices"):
-                    if usage:
-                        yield encode(chunk)
+                    yield Piece(chunk)
                     continue
                 finished = finished or chunk["choices"][0].get("finish_reason") is not None
-                for part in await _parts(chunk, reading):
-                    yield encode(part)
+                for piece in await _pieces(chunk, reading):
+                    yield piece
         if not finished:
             raise UpstreamError("The stream from the model ended without a finish. Ask again.")
     except PraxisError as error:
-        yield encode(error.body())
-        return
+        yield Failure(error.body())
     except Exception:
         # The edge of the process: headers are out, so whatever went wrong can only be told as an error event.
         logger.exception("answering failed in mid-stream")
-        yield encode(InternalError("Praxis failed while it answered; its log has the details.").body())
-        return
-    yield DONE
+        yield Failure(InternalError("Praxis failed while it answered; its log has the details.").body())
 
 
 async def _parsed(events: AsyncIterator[bytes]) -> AsyncGenerator[Chunk]:
@@ -92,8 +92,8 @@ async def _parsed(events: AsyncIterator[bytes]) -> AsyncGenerator[Chunk]:
     raise UpstreamError("The stream from the model broke off before its end. Ask again.")
 
 
-async def _parts(chunk: Chunk, reading: Reading) -> list[Chunk]:
-    """What one chunk of the model becomes: nothing while text is held back, three at the finish."""
+async def _pieces(chunk: Chunk, reading: Reading) -> list[Piece]:
+    """What one chunk of the model becomes: nothing while text is held back, at the finish what was held and the end."""
     choice = chunk["choices"][0]
     delta = choice.get("delta") or {}
     content = delta.get("content")
@@ -103,17 +103,17 @@ async def _parts(chunk: Chunk, reading: Reading) -> list[Chunk]:
     if reason is None:
         held = content and not delta["content"] and not choice.get("logprobs")
         empty = held and all(value is None for key, value in delta.items() if key != "content")
-        return [] if empty else [_with(chunk, delta)]
+        return [] if empty else [Piece(with_delta(chunk, delta))]
     rest = (delta.get("content") or "") + await reading.close(complete=reason != "length")
     if rest or "content" in delta:
         delta["content"] = rest
-    evidence = (await reading.evidence()).fields()
-    said = [_with(chunk, delta)] if any(value for value in delta.values()) or choice.get("logprobs") else []
+    speaks = any(value for value in delta.values()) or choice.get("logprobs")
+    said = [Piece(with_delta(chunk, delta))] if speaks else []
     last = chunk | {"choices": [choice | {"delta": {}, "logprobs": None}]}
-    return [*said, _with(chunk, evidence, logprobs=False), last]
+    return [*said, Piece(last, await reading.evidence())]
 
 
-def _with(chunk: Chunk, delta: dict[str, Any], *, logprobs: bool = True) -> Chunk:
+def with_delta(chunk: Chunk, delta: dict[str, Any], *, logprobs: bool = True) -> Chunk:
     """A chunk like this one that carries only `delta`; the usage and the finish stay for the last."""
     choice = {"index": 0, "delta": delta, "finish_reason": None}
     if logprobs and (given := chunk["choices"][0].get("logprobs")):
@@ -121,39 +121,35 @@ def _with(chunk: Chunk, delta: dict[str, Any], *, logprobs: bool = True) -> Chun
     return {key: value for key, value in chunk.items() if key != "usage"} | {"choices": [choice]}
 
 
-def said(text: str, name: str, *, refusal: bool) -> dict[str, Any]:
+def said(text: str, *, refusal: bool) -> dict[str, Any]:
     """A completion that says `text` without a model; as a `refusal` where the client expects a form of its own."""
     message = {
         "role": "assistant",
         "content": None if refusal else text,
         "refusal": text if refusal else None,
     }
-    return _envelope("chat.completion", name) | {
-        "choices": [
-            {"index": 0, "message": message | Evidence().fields(), "finish_reason": "stop", "logprobs": None}
-        ],
+    return _envelope("chat.completion") | {
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
         "usage": _no_usage(),
     }
 
 
-async def said_stream(text: str, name: str, *, refusal: bool, usage: bool) -> AsyncIterator[bytes]:
+async def said_stream(text: str, *, refusal: bool) -> Pieces:
     """`said` as a stream."""
-    envelope = _envelope("chat.completion.chunk", name)
-    deltas: list[tuple[dict[str, Any], str | None]] = [
-        ({"role": "assistant", "content": ""}, None),
-        ({"refusal" if refusal else "content": text}, None),
-        (Evidence().fields(), None),
-        ({}, "stop"),
+    envelope = _envelope("chat.completion.chunk")
+    deltas: list[tuple[dict[str, Any], str | None, Evidence | None]] = [
+        ({"role": "assistant", "content": ""}, None, None),
+        ({"refusal" if refusal else "content": text}, None, None),
+        ({}, "stop", Evidence()),
     ]
-    for delta, reason in deltas:
-        yield encode(envelope | {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
-    if usage:
-        yield encode(envelope | {"choices": [], "usage": _no_usage()})
-    yield DONE
+    for delta, reason, evidence in deltas:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        yield Piece(envelope | {"choices": [choice]}, evidence)
+    yield Piece(envelope | {"choices": [], "usage": _no_usage()})
 
 
-def _envelope(kind: str, name: str) -> dict[str, Any]:
-    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": name}
+def _envelope(kind: str) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time())}
 
 
 def _no_usage() -> dict[str, int]:

@@ -28,6 +28,8 @@ _IS_LAW = re.compile(rf"{_LAW_ENDING}$")
 _LEAD_IN = re.compile(
     r"根据|依据|依照|按照|参照|违反|适用|规定的|以及|同时|其中|包括|属于|符合|见|和|与|及|或|的|是|在|了|由|即|如|按"
 )
+_BARE_NUMBER = re.compile(r"(?<![第\d０-９])([\d０-９]{1,4})\s*条")
+_BEFORE_NUMBER = re.compile(r"(?<=[一-鿿》])\s+(?=第)")
 _POINTS_BACK = re.compile(
     r"^(?:本|该|此|上述|前述|同|这部|那部|有关|相关|其他|法律|下列)?" + _LAW_ENDING + "$"
 )
@@ -106,6 +108,18 @@ def spellings(article: str) -> list[str]:
     return [article] if value is None else [article, f"Article {value}"]
 
 
+def preceding(article: str, count: int) -> list[str]:
+    """The `count` articles before the one whose canonical name is `article`, nearest first, as far as numbers tell."""
+    found = re.fullmatch(r"第(.+)条(?:之(.+))?", article)
+    value = read_numeral(found[1]) if found else None
+    if found is None or value is None:
+        return []
+    sub = read_numeral(found[2]) or 0 if found[2] else 0
+    before = [_article(value, write_numeral(each) if each else None) for each in range(sub - 1, -1, -1)]
+    before += [_article(each, None) for each in range(value - 1, 0, -1)]
+    return before[:count]
+
+
 def _article(value: int, sub: str | None) -> str:
     return f"第{write_numeral(value)}条" + (f"之{sub}" if sub else "")
 
@@ -176,6 +190,12 @@ def references(text: str, known_laws: Iterable[str] = (), law: str | None = None
         if named or article:
             found[Reference(current, article, own_law=named is not None)] = None
     return list(found)
+
+
+def looked_up(question: str, known_laws: Iterable[str] = ()) -> list[Reference]:
+    """`references` of a question, which may name an article as people type it: 民法典 1260 条, 劳动法44条."""
+    plain = _BEFORE_NUMBER.sub("", _BARE_NUMBER.sub(r"第\1条", question))
+    return references(plain, known_laws)
 
 
 def _unmarked(text: str, known: list[str]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rag.answer.statutes import canonical_article, same_law
 from rag.index.filters import Filter
@@ -99,6 +100,17 @@ class Corpus:
 
     async def similarity(self, sentences: Sequence[str], passages: Sequence[str]) -> list[list[float]]:
         return [[_share(sentence, passage) for passage in passages] for sentence in sentences]
+
+    async def in_file(self, store_id: str, file_id: str, articles: Sequence[str]) -> list[Passage]:
+        return [
+            each
+            for each in self.passages
+            if (each.store_id, each.file_id) == (store_id, file_id)
+            and canonical_article(each.article or "") in articles
+        ]
+
+    def attributes(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
+        return [{"law": each.passage.law, "article": each.passage.article} for each in hits]
 
     async def article(self, store_ids: Sequence[str], law: str | None, article: str) -> Passage | None:
         found = (

@@ -16,7 +16,8 @@ from fastapi import FastAPI, Request
 from praxis import http_errors
 from praxis.config import load
 from praxis.errors import NotFound
-from rag.api.chat import routes
+from rag.api import chat, responses
+from rag.api.answering import Answers
 from rag.generation import Generation
 from tests.processes import eventually, free_port
 from tests.rag.answer.corpus import Corpus
@@ -30,6 +31,7 @@ assistants:
   labour: {model: qwen, knowledge: [labour-law]}
   terse: {model: qwen, knowledge: [labour-law], prompt: Be terse., max_tokens: 7, top_k: 1, language: en}
   strict: {model: qwen, knowledge: [labour-law], min_score: 0.99}
+  literal: {model: qwen, knowledge: [labour-law], rewrite: false}
   unfilled: {model: qwen, knowledge: [nowhere]}
 """
 
@@ -63,7 +65,9 @@ class Answering:
                 if store_id not in {each.store_id for each in corpus.passages}:
                     raise NotFound(f"There is no vector store `{store_id}`.", param="tools")
 
-        app.include_router(routes(corpus, lambda: config, self.generation, Links(), permit))
+        answers = Answers(corpus, self.generation, Links(), permit)
+        app.include_router(chat.routes(answers, lambda: config))
+        app.include_router(responses.routes(answers, lambda: config))
         self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="warning"))
         self._thread = threading.Thread(target=self._server.run, name=f"answering-{os.getpid()}", daemon=True)
 
