@@ -80,6 +80,38 @@ def test_a_statute_is_found_cited_and_gone_after_deletion(stack: Stack, statute:
     client.vector_stores.delete(store.id)
 
 
+def test_a_response_cites_what_it_was_given(stack: Stack, statute: Path) -> None:
+    client = stack.openai()
+    store = client.vector_stores.create(name="responses")
+    file = client.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=statute)
+    asked: Any = {
+        "model": MODEL, "input": ASKED, "max_output_tokens": 30, "include": ["file_search_call.results"],
+        "tools": [{"type": "file_search", "vector_store_ids": [store.id], "max_num_results": 1}],
+    }  # fmt: skip
+    events = list(client.responses.create(**asked, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    kinds = [event.type for event in events]
+    assert kinds[-1] in ("response.completed", "response.incomplete")
+    final = events[-1].response  # type: ignore[union-attr]
+    for response in (final, client.responses.create(**asked)):
+        search, message = response.output
+        assert search.type == "file_search_call"
+        assert [each.file_id for each in search.results or ()] == [file.id]
+        assert message.type == "message"
+        part: Any = message.content[0]
+        assert part.text == response.output_text != ""
+        for each in part.annotations:
+            assert (each.type, each.file_id) == ("file_citation", file.id)
+            assert part.text[each.index :].startswith(f"[{each.marker}]")
+        assert response.usage is not None
+        assert response.usage.output_tokens > 0
+    client.vector_stores.delete(store.id)
+    # Without documents the engine's own Responses API answers.
+    with client.responses.stream(model=MODEL, input="Say hello.", max_output_tokens=8) as stream:
+        text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+        assert stream.get_final_response().output_text == text != ""
+
+
 def test_the_sample_assistant_retrieves_the_article_on_overtime(stack: Stack, http: httpx.Client) -> None:
     admin = stack.openai(stack.admin_key)
     store = next(each for each in admin.vector_stores.list() if each.name == "labour-law")

@@ -57,8 +57,9 @@ def embedder(model: Path) -> Embedder:
 class Rag:
     """`python -m rag` on a free port with its own folder. Alive inside `with`; `kill` and `start` end and begin it."""
 
-    def __init__(self, folder: Path, model: Path, extra: str = "") -> None:
+    def __init__(self, folder: Path, model: Path, extra: str = "", **variables: str) -> None:
         self.folder = folder
+        self.variables = variables
         self.log = folder / "rag.log"
         self.file = folder / "models.yaml"
         self.file.write_text(
@@ -94,7 +95,7 @@ class Rag:
             self.process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=environment(PRAXIS_RAG_SECRET=SECRET, **THRIFTY),
+                env=environment(PRAXIS_RAG_SECRET=SECRET, **THRIFTY, **self.variables),
                 stdout=log,
                 stderr=log,
             )
