@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,14 +15,9 @@ Message = dict[str, Any]
 
 PASSAGE_TOKENS = 1_800  # more costs a small model more attention than it gains, and a CPU its time
 ANSWER_TOKENS = 768  # kept free for the answer where the request sets no limit
-EARLIER = 4  # the part of a small window that is kept for the turns before the last
 LEAST_PASSAGE_TOKENS = 60  # a shorter rest of a passage says nothing
 
 _WIDE = re.compile(r"[^\x00-\x7f]")
-_WIDE_RUN = re.compile(r"[^\x00-\x7f]+")
-_WIDEST = 3  # bytes of a Han character
-_PIECE = re.compile(r"[A-Za-z]+|[0-9]|[!-/:-@\[-`{-~]|[\x00-\x08\x0a-\x1f\x7f]|[ \t]{2,}")
-_SEAM = 2  # between two passages, and for a number of two digits
 _MESSAGE_OVERHEAD = 8  # role and delimiters, by the chat templates of the common models
 
 
@@ -36,16 +30,9 @@ class Context:
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens a model that knows the script makes of it: one per wide character, one per 3 of the rest."""
+    """An upper estimate for models that know the script: a token per wide character, one per 3 of the rest."""
     wide = len(_WIDE.findall(text))
     return wide + (len(text) - wide + 2) // 3
-
-
-def most_tokens(text: str) -> int:
-    """How many tokens a model that does not know the script makes of it at the most: one for each byte of a wide
-    character, one for each digit, sign and line, and as many for words as for those that are written rarely."""
-    wide = sum(len(run.encode(errors="replace")) for run in _WIDE_RUN.findall(text))
-    return wide + sum((len(each) + 2) // 3 for each in _PIECE.findall(text))
 
 
 def message_text(message: Message) -> str:
@@ -90,7 +77,7 @@ def pack(
     prompt: str | None = None,
     passage_tokens: int = PASSAGE_TOKENS,
 ) -> Context:
-    """The best hits first, then the latest turns, as many as `window` (tokens) is sure to hold beside the answer.
+    """The best hits first, then the latest turns, as many as `window` (tokens) holds beside the answer.
 
     `prompt` (the operator's) and the client's leading system messages become one system message with ours,
     since most chat templates allow only one. The last turn is always kept, and so is the best hit, cut if need be.
@@ -102,13 +89,14 @@ def pack(
     turns = _turns(messages[lead:])
     last = _size(turns[-1]) if turns else 0
 
-    room = window - min(answer_tokens or ANSWER_TOKENS, window // 2) - _MESSAGE_OVERHEAD
-    free = room - last - most_tokens(system_prompt([], language, preamble))
-    earlier = min(sum(map(_size, turns[:-1])), free // EARLIER)
-    shown = _best(hits, free - max(earlier, 0), passage_tokens)
+    reserve = min(answer_tokens or ANSWER_TOKENS, window // 2)
+    room = (
+        window - reserve - last - estimate_tokens(system_prompt([], language, preamble)) - _MESSAGE_OVERHEAD
+    )
+    shown = _best(hits, min(room, passage_tokens))
     system = system_prompt([hit.passage for hit in shown], language, preamble)
 
-    room -= most_tokens(system)
+    room = window - reserve - estimate_tokens(system) - _MESSAGE_OVERHEAD
     kept: list[list[Message]] = []
     for turn in reversed(turns):
         room -= _size(turn)
@@ -129,45 +117,33 @@ def _turns(messages: Sequence[Message]) -> list[list[Message]]:
 
 
 def _size(turn: Sequence[Message]) -> int:
-    return sum(
-        most_tokens(message_text(message) + json.dumps(message.get("tool_calls") or "")) + _MESSAGE_OVERHEAD
-        for message in turn
-    )
+    return sum(estimate_tokens(message_text(message)) + _MESSAGE_OVERHEAD for message in turn)
 
 
-def _best(hits: Sequence[Hit], room: int, budget: int) -> list[Hit]:
-    """The leading hits that surely fit into `room` tokens and are worth `budget`, the last one cut to what is left; at
-    least one."""
+def _best(hits: Sequence[Hit], budget: int) -> list[Hit]:
+    """The leading hits that fit into `budget` tokens, the last one cut to what is left; at least one."""
     shown: list[Hit] = []
     for hit in hits:
-        most, likely = _costs(hit.passage)
-        if most <= room and likely <= budget:
+        cost = _cost(hit.passage)
+        if cost <= budget:
             shown.append(hit)
-            room, budget = room - most, budget - likely
+            budget -= cost
             continue
-        head, likely_head = _costs(replace(hit.passage, text=""))
-        if not shown or (room - head >= _WIDEST * LEAST_PASSAGE_TOKENS and budget >= LEAST_PASSAGE_TOKENS):
-            most, likely = (
-                max(room - head, LEAST_PASSAGE_TOKENS),
-                max(budget - likely_head, LEAST_PASSAGE_TOKENS),
-            )
-            shown.append(replace(hit, passage=_cut(hit.passage, most, likely)))
+        if budget >= LEAST_PASSAGE_TOKENS or not shown:
+            shown.append(replace(hit, passage=_cut(hit.passage, max(budget, LEAST_PASSAGE_TOKENS))))
         break
     return shown
 
 
-def _costs(passage: Passage) -> tuple[int, int]:
-    """The most tokens that showing the passage takes, and how many it probably takes."""
-    with_it, without = system_prompt([passage], "zh", []), system_prompt([], "zh", [])
-    most = most_tokens(with_it) - most_tokens(without) + _SEAM
-    return most, estimate_tokens(with_it) - estimate_tokens(without)
+def _cost(passage: Passage) -> int:
+    return estimate_tokens(system_prompt([passage], "zh", [])) - estimate_tokens(system_prompt([], "zh", []))
 
 
-def _cut(passage: Passage, room: int, budget: int) -> Passage:
+def _cut(passage: Passage, budget: int) -> Passage:
     """The beginning of the passage, still an exact span of its file, ending with a sentence where one ends."""
     text = passage.text
-    while len(text) > 1 and (over := max(most_tokens(text) / room, estimate_tokens(text) / budget)) > 1:
-        text = text[: max(1, min(len(text) - 1, int(len(text) / over)))]
+    while estimate_tokens(text) > budget and len(text) > 1:
+        text = text[: max(1, len(text) * budget // max(estimate_tokens(text), 1))]
     if (stop := max(text.rfind(mark) for mark in "。；\n")) > len(text) // 2:
         text = text[: stop + 1]
     return replace(passage, text=text, end=passage.start + len(text))

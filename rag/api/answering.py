@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from praxis.errors import UpstreamError
 from rag.answer import grounding
 from rag.answer.citations import Annotator, Evidence, Reading, Untouched
-from rag.answer.context import PASSAGE_TOKENS, Context, distinct, most_tokens, pack, question_in
+from rag.answer.context import PASSAGE_TOKENS, Context, distinct, estimate_tokens, pack, question_in
 from rag.answer.followup import follow_up
 from rag.answer.form import Form, Search
 from rag.answer.neighbours import Articles, neighbours
@@ -177,11 +177,11 @@ class _Answering:
     ) -> tuple[Context, dict[str, Any] | Reply]:
         """Ask the model, with a smaller prompt each time that it refuses one as too long for its window.
 
-        What is packed is sure to fit the window that is listed, which may be none, or another than the engine's.
+        Tokens are estimated, and a model that hardly knows the script makes more of it.
         """
         asked, assistant = self.asked, self.asked.assistant
         window = await self.generation.window(asked.model) or ASSUMED_WINDOW
-        window -= most_tokens(json.dumps(asked.tools)) if asked.tools else 0
+        window -= estimate_tokens(json.dumps(asked.tools)) if asked.tools else 0
         start = self.generation.open if asked.stream else self.generation.complete
         for attempt in range(_TIGHTER + 1):
             context = pack(

@@ -41,7 +41,7 @@ TOOL: dict[str, Any] = {"type": "file_search", "vector_store_ids": ["vs_labour"]
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VLLM, Corpus, Answering]]:
     """One engine and one route for the module; `engine` and `corpus` put them back for each test."""
     corpus = Corpus()
-    with VLLM("qwen", max_model_len=8192) as running:
+    with VLLM("qwen") as running:
         with Answering(tmp_path_factory.mktemp("rag"), running.url, corpus) as route:
             yield running, corpus, route
         eventually(lambda: running.open == 0, "no connection to the model is left")
