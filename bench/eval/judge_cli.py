@@ -82,6 +82,8 @@ def _journal(out: Path, who: Judge, todo: list[Pair], *, resume: bool) -> Journa
     from bench.eval.verdicts import read
     from bench.journal import Journal
 
+    if out.exists() and not out.is_file():
+        raise _refused(out, "it is no regular file; give another `--out`")
     there = out.exists() and out.stat().st_size > 0
     if there and not resume:
         raise _refused(out, "it holds verdicts; add `--resume` to go on with them, or give another `--out`")

@@ -1,6 +1,9 @@
 """Input as people have it, and disks that are full: a clear line each, and nothing lost."""
 
 import json
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from tests.bench.command import Done, praxis
 from tests.fakes.chat import ChatServer, Says
 from tests.fakes.search import SearchServer
 from tests.fakes.vllm import VLLM
+from tests.processes import environment
 
 BOM = b"\xef\xbb\xbf"
 
@@ -94,10 +98,36 @@ def test_a_full_disk_loses_no_figure_of_a_speed_run(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_a_judge_with_a_line(tmp_path: Path) -> None:
+    judged_pair(tmp_path)
+    with ChatServer(answers=lambda request: Says("[[A]]")) as server:
+        options = ["a.jsonl", "b.jsonl", "--judge", "base", "--url", server.url, "--out", "out.jsonl"]
+        done = subprocess.run(
+            [sys.executable, "-m", "praxis", "eval", "judge", *options],
+            cwd=tmp_path,
+            env=environment(),
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50)),
+            capture_output=True,
+            text=True,
+            timeout=110,
+        )
+    said = (
+        "`out.jsonl` cannot be written" in done.stderr,
+        "--resume" in done.stderr,
+        "Traceback" in done.stderr,
+    )
+    assert (done.returncode, *said) == (1, True, True, False), done.stderr
+
+
+def test_verdicts_go_to_a_file_and_to_nothing_else(tmp_path: Path) -> None:
+    """They are read again to go on with: a device would be read without end."""
+    judged_pair(tmp_path)
+    done = praxis(
+        "eval", "judge", "a.jsonl", "b.jsonl", "--judge", "base", "--out", "/dev/full", cwd=tmp_path
+    )
+    assert (done.returncode, "is no regular file" in done.stderr) == (2, True)
+
+
+def judged_pair(folder: Path) -> None:
     for name in ("a", "b"):
         row = {"id": 1, "prompt": "问", "predict": name, "label": "好"}
-        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
-    with ChatServer(answers=lambda request: Says("[[A]]")) as server:
-        options = ["a.jsonl", "b.jsonl", "--judge", "base", "--url", server.url, "--out", "/dev/full"]
-        done = praxis("eval", "judge", *options, cwd=tmp_path)
-    assert (done.returncode, "No space left" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+        (folder / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
