@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from praxis import keys, usage
 from praxis.state import Step
+from praxis.up import first_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Kept:
 def everything() -> Kept:
     """What the kernel and all rooms keep."""
     found = [
-        Kept({"keys": keys.STEPS, "usage": usage.STEPS}),
+        Kept({"keys": keys.STEPS, "usage": usage.STEPS, "samples": first_start.STEPS}),
         *(each.load() for each in sorted(entry_points(group="praxis.kept"), key=lambda each: each.name)),
     ]
     return Kept(

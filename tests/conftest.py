@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from tests.services import PostgreSQL
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: all that share the real engine."""
+    items.sort(key=lambda item: item.get_closest_marker("chain") is None)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
     """Where several workers share the tests, a file stays with one, and so do all that share the real engine."""

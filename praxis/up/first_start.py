@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from praxis.config import Config, read_secret
 from praxis.errors import PraxisError
 from praxis.keys import OPERATOR, Keys
-from praxis.state import connect
+from praxis.state import Step, connect, migrate, writing
 from praxis.up.progress import Report
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 KNOWLEDGE = "labour-law"
 """The knowledge base that the samples fill."""
+
+_METADATA = sa.MetaData()
+_filled = sa.Table(
+    "sample",
+    _METADATA,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("sha256", sa.String(64), nullable=False),
+)
+
+
+def _keep_samples(connection: Connection) -> None:
+    _METADATA.create_all(connection, [_filled])
+
+
+STEPS: Sequence[Step] = (_keep_samples,)
+"""What makes the table of the samples that were put there: beside the knowledge base itself, so that a new state gets
+them and one from which the operator has deleted them does not."""
 
 
 def make_secrets(config: Config) -> dict[str, str]:
@@ -68,7 +86,8 @@ class Samples:
             for path in sorted(folder.glob("*"))
             if path.suffix in (".txt", ".pdf")
         }
-        self._marker = config.home / "samples.json"
+        self._state = connect(config.state)
+        migrate(self._state, "samples", STEPS)
 
     def needed(self) -> bool:
         """Whether an assistant answers from them and not all of them have been put there."""
@@ -97,16 +116,22 @@ class Samples:
                 if digest not in self._files.values():
                     _json(client.delete(f"/vector_stores/{store}/files/{file}"))
                     _json(client.delete(f"/files/{file}"))
-        self._marker.write_text(json.dumps(self._names(), ensure_ascii=False, indent=1) + "\n")
+        self._remember()
 
     def _names(self) -> dict[str, str]:
         return {path.name: digest for path, digest in self._files.items()}
 
-    def _done(self) -> Any:
-        try:
-            return json.loads(self._marker.read_text())
-        except (OSError, ValueError):
-            return None
+    def _done(self) -> dict[str, str]:
+        with self._state.connect() as connection:
+            return {row.name: row.sha256 for row in connection.execute(sa.select(_filled))}
+
+    def _remember(self) -> None:
+        with writing(self._state).begin() as connection:
+            connection.execute(sa.delete(_filled))
+            connection.execute(
+                sa.insert(_filled),
+                [{"name": name, "sha256": digest} for name, digest in self._names().items()],
+            )
 
     def _store(self, client: httpx.Client) -> str:
         stores = _json(client.get("/vector_stores", params={"limit": 100}))["data"]
