@@ -164,9 +164,8 @@ def held(url: str, key: str) -> set[str]:
     return {card["id"].partition("@")[2] for card in reply.json()["data"] if card["parent"]}
 
 
-@pytest.mark.timeout(
-    1800
-)  # two fine-tunes are trained and three engines started, beside two other workers' tests
+# Two fine-tunes are trained and three engines started, beside two other workers' tests.
+@pytest.mark.timeout(1800)
 def test_a_fine_tune_is_replaced_tried_and_rolled_back_under_traffic(
     stack: Stack, second: Second, sources: dict[str, Path], engine_url: str, engine_key: str
 ) -> None:
