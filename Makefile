@@ -23,7 +23,7 @@ install: python ## The environment of Praxis alone (.venv)
 test: debian install-test ## Every test, the real engine and the real browser included
 	@$(MAKE) --no-print-directory check
 	@MODEL=smollm2 .venv/bin/praxis up --prepare
-	@.venv/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@.venv/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 check: ## Lint, format, types and the import rule
 	@.venv/bin/ruff check .
