@@ -12,7 +12,7 @@ from tests.rag import documents
 from tests.rag.conftest import SAMPLES, Rag
 
 # Two starts of the process and some minutes' worth of embedding on a busy machine.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 
 def made(rag: Rag) -> set[str]:
