@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
+
+from praxis.errors import PraxisError
 
 
 class Row(Protocol):
@@ -68,6 +71,17 @@ class Journal(Generic[_Row]):
         ordered = [self._rows[each] for each in sorted(self._rows)]
         write(self.path, (each.line() for each in ordered))
         return ordered
+
+
+@contextmanager
+def finishable(path: Path, how: str) -> Iterator[None]:
+    """Turn what stops the work at `path`, Ctrl-C or a disk that takes no more, into a PraxisError that says `how` to finish."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise PraxisError(f"Stopped. {how}") from None
+    except OSError as error:
+        raise PraxisError(f"`{path}` cannot be written: {error.strerror}. {how}") from None
 
 
 def write(path: Path, lines: Iterable[bytes]) -> None:

@@ -148,14 +148,10 @@ def carry_out(
     plan: Plan, gateway: Gateway, folder: Path, *, resume: bool, began: float
 ) -> list[dict[str, Any]]:
     """Ask all of the plan; the scores of each target. Raises PraxisError, which says how to finish, when it is stopped."""
-    try:
+    from bench.journal import finishable
+
+    with finishable(folder, _how_to_finish(folder)):
         return asyncio.run(_ask(plan, gateway, folder, resume=resume, began=began))
-    except KeyboardInterrupt:
-        raise PraxisError(f"Stopped. {_how_to_finish(folder)}") from None
-    except OSError as error:
-        raise PraxisError(
-            f"`{folder}` cannot be written: {error.strerror}. {_how_to_finish(folder)}"
-        ) from None
 
 
 async def _ask(

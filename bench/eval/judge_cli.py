@@ -103,6 +103,7 @@ def _carry_out(
 ) -> tuple[list[Verdict], Failure | None]:
     """The verdicts on `todo`, in its order, and why it ended early, if it did."""
     from bench.eval.judge import judge_all
+    from bench.journal import finishable
     from bench.progress import bars
 
     async def run() -> tuple[list[Verdict], Failure | None]:
@@ -113,15 +114,8 @@ def _carry_out(
         kept = {each.id: each for each in journal.finish()}
         return [kept[pair.id] for pair in todo if pair.id in kept], lost
 
-    try:
-        with journal:
-            return asyncio.run(run())
-    except KeyboardInterrupt:
-        raise PraxisError(f"Stopped. {_how_to_finish(journal.path)}") from None
-    except OSError as error:
-        raise PraxisError(
-            f"`{journal.path}` cannot be written: {error.strerror}. {_how_to_finish(journal.path)}"
-        ) from None
+    with finishable(journal.path, _how_to_finish(journal.path)), journal:
+        return asyncio.run(run())
 
 
 def _how_to_finish(out: Path) -> str:

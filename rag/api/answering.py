@@ -119,12 +119,11 @@ class _Answering:
         beside = await self._beside(hits, stores, filters)
         context, opened = await self._generate(distinct([*hits, *beside]), language)
         reading = self._reading(context.hits, question, language, stores)
-        try:
-            search = await self._shown(query, context.hits, {each.passage.id for each in hits})
-        except BaseException:
+        async with AsyncExitStack() as undo:
             if isinstance(opened, Reply):
-                await opened.aclose()
-            raise
+                undo.push_async_callback(opened.aclose)
+            search = await self._shown(query, context.hits, {each.passage.id for each in hits})
+            undo.pop_all()  # From here on what answers closes it.
         if isinstance(opened, dict):
             return JSONResponse(self.form.whole(*await annotated(opened, reading), search))
         return await self._stream(opened, reading, search)

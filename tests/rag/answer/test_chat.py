@@ -13,58 +13,9 @@ from pydantic import BaseModel
 from tests.fakes.faults import cut, error_event, inserted, silent, slow, sse, status, without_done
 from tests.fakes.vllm import VLLM
 from tests.processes import eventually
-from tests.rag.answer.corpus import LABOUR, Corpus, articles, hostile
+from tests.rag.answer.asking import ASKED, ASKER, QUESTION, SAYS, SHOWN, TOOL, TRACE
+from tests.rag.answer.corpus import LABOUR, Corpus, hostile
 from tests.rag.answer.serving import Answering
-
-QUESTION = "法定休假日加班，工资报酬怎么支付？"
-ASKED: list[Any] = [{"role": "user", "content": QUESTION}]
-SAYS = (
-    "法定休假日安排劳动者工作的，",
-    "支付不低于工资的百分之三百",
-    "的工资报酬[",
-    "1",
-    "]。",
-    "建议咨询律师[9",
-    "9]。",
-    "是的。",
-)
-SHOWN = "法定休假日安排劳动者工作的，支付不低于工资的百分之三百的工资报酬[1]。建议咨询律师。是的。"
-TRACE = {
-    "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-    "tracestate": "congo=t61rcWkgMzE",
-}
-ASKER = {"x-praxis-tenant": "clinic", "x-praxis-key": "key_1", "x-praxis-asked": "labour", **TRACE}
-TOOL: dict[str, Any] = {"type": "file_search", "vector_store_ids": ["vs_labour"]}
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VLLM, Corpus, Answering]]:
-    """One engine and one route for the module; `engine` and `corpus` put them back for each test."""
-    corpus = Corpus()
-    with VLLM("qwen") as running:
-        with Answering(tmp_path_factory.mktemp("rag"), running.url, corpus) as route:
-            yield running, corpus, route
-        eventually(lambda: running.open == 0, "no connection to the model is left")
-
-
-@pytest.fixture
-def engine(served: tuple[VLLM, Corpus, Answering]) -> VLLM:
-    running = served[0]
-    running.says, running.thinks, running.calls_tools = SAYS, (), False
-    running.script.calm()
-    running.seen.clear()
-    return running
-
-
-@pytest.fixture
-def corpus(served: tuple[VLLM, Corpus, Answering]) -> Corpus:
-    served[1].passages = articles()
-    return served[1]
-
-
-@pytest.fixture
-def answering(served: tuple[VLLM, Corpus, Answering], engine: VLLM, corpus: Corpus) -> Answering:
-    return served[2]
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A follow-up question is searched for as what it means, and answered as it was asked; a first one is never rewritten."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -8,9 +7,9 @@ import pytest
 
 from tests.fakes.faults import silent, status
 from tests.fakes.vllm import VLLM
-from tests.rag.answer.corpus import Corpus, articles
+from tests.rag.answer.asking import ASKER, TOOL
+from tests.rag.answer.corpus import Corpus
 from tests.rag.answer.serving import Answering
-from tests.rag.answer.test_chat import ASKER, SAYS, TOOL
 
 FIRST = "法定休假日加班，工资报酬怎么支付？"
 FOLLOWING = "那休息日呢？"
@@ -21,38 +20,6 @@ HISTORY = [
 ]
 ASKED = [*HISTORY, {"role": "user", "content": FOLLOWING}]
 PLAIN = f"{FIRST}\n{FOLLOWING}"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VLLM, Corpus, Answering]]:
-    corpus = Corpus()
-    with (
-        VLLM("qwen", max_model_len=8192) as running,
-        Answering(tmp_path_factory.mktemp("rag"), running.url, corpus) as route,
-    ):
-        yield running, corpus, route
-
-
-@pytest.fixture
-def engine(served: tuple[VLLM, Corpus, Answering]) -> VLLM:
-    running = served[0]
-    running.says = SAYS
-    running.script.calm()
-    running.next_says.clear()
-    running.seen.clear()
-    return running
-
-
-@pytest.fixture
-def corpus(served: tuple[VLLM, Corpus, Answering]) -> Corpus:
-    served[1].passages = articles()
-    served[1].asked.clear()
-    return served[1]
-
-
-@pytest.fixture
-def answering(served: tuple[VLLM, Corpus, Answering], engine: VLLM, corpus: Corpus) -> Answering:
-    return served[2]
 
 
 def chat(answering: Answering, messages: list[dict[str, str]], **body: Any) -> httpx.Response:

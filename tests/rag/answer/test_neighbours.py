@@ -12,9 +12,9 @@ from rag.answer.neighbours import neighbours
 from rag.answer.statutes import preceding
 from rag.passages import Hit, Passage
 from tests.fakes.vllm import VLLM
+from tests.rag.answer.asking import ASKER, TOOL
 from tests.rag.answer.corpus import Corpus, articles
 from tests.rag.answer.serving import Answering
-from tests.rag.answer.test_chat import ASKER, TOOL
 
 PENALTY = "第九十条 用人单位违反本法第四十一条规定，延长劳动者工作时间的，由劳动行政部门给予警告，责令改正，并可以处以罚款。"
 QUESTION = "用人单位违反规定延长劳动者工作时间，由劳动行政部门怎么处以罚款？"

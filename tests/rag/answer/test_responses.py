@@ -13,38 +13,12 @@ from pydantic import BaseModel
 from tests.fakes.faults import cut, error_event, status
 from tests.fakes.responses import events_of
 from tests.fakes.vllm import VLLM
-from tests.rag.answer.corpus import LABOUR, Corpus, articles
+from tests.rag.answer.asking import ASKER, QUESTION, SAYS, SHOWN, TOOL
+from tests.rag.answer.corpus import LABOUR
 from tests.rag.answer.serving import Answering
-from tests.rag.answer.test_chat import ASKER, QUESTION, SAYS, SHOWN, TOOL
 
 FUNCTION = {"type": "function", "name": "look_up", "parameters": {"type": "object", "properties": {}}}
 RESULTS: Any = ["file_search_call.results"]
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VLLM, Corpus, Answering]]:
-    corpus = Corpus()
-    with (
-        VLLM("qwen", max_model_len=8192) as running,
-        Answering(tmp_path_factory.mktemp("rag"), running.url, corpus) as route,
-    ):
-        yield running, corpus, route
-
-
-@pytest.fixture
-def engine(served: tuple[VLLM, Corpus, Answering]) -> VLLM:
-    running = served[0]
-    running.says, running.thinks, running.calls_tools = SAYS, (), False
-    running.script.calm()
-    running.seen.clear()
-    return running
-
-
-@pytest.fixture
-def answering(served: tuple[VLLM, Corpus, Answering], engine: VLLM) -> Answering:
-    served[1].passages = articles()
-    served[1].asked.clear()
-    return served[2]
 
 
 @pytest.fixture
