@@ -31,11 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
     """Where several workers share the tests, a file stays with one, and so do all that share the real engine."""
+    shared = "tests/chain"
     from xdist.scheduler import LoadFileScheduling
 
     class Rooms(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "tests/chain" if nodeid.startswith("tests/chain/") else super()._split_scope(nodeid)
+            file = super()._split_scope(nodeid)
+            return shared if str(Path(file).parent) == shared else file
 
     return Rooms(config, log)
 

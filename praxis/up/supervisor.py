@@ -221,7 +221,8 @@ class Supervisor:
             each.name: {
                 "command": list(each.command),
                 "folder": str(each.folder),
-                "environment": dict(each.environment),
+                # Where the shell forbids bytecode, an engine would compile all that it imports at each start.
+                "environment": {"PYTHONDONTWRITEBYTECODE": "", **each.environment},
             }
             for each in [itself, *self._programs]
         }

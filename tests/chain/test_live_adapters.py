@@ -139,12 +139,13 @@ class Traffic:
 
 @contextmanager
 def asking(client: OpenAI, model: str) -> Iterator[Traffic]:
-    """Two clients ask `model` during the block, one of them for streams."""
+    """Two clients ask `model` during the block, one of them for streams, with a breath between two questions: an engine that
+    starts on the same cores would else hardly get on."""
     over = threading.Event()
     traffic = Traffic()
 
     def ask(stream: bool) -> None:
-        while not over.is_set():
+        while not over.wait(0.25):
             traffic.ask(client, model, stream=stream)
 
     threads = [threading.Thread(target=ask, args=(stream,)) for stream in (False, True)]

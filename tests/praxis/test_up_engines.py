@@ -7,7 +7,7 @@ import pytest
 
 from praxis.config import Config, load
 from praxis.errors import PraxisError
-from praxis.up.engines import command, command_flags, cpu_dtype, environment, planned, program
+from praxis.up.engines import command, command_flags, cpu_dtype, cpu_threads, environment, planned, program
 from praxis.up.progress import Progress
 
 
@@ -126,6 +126,32 @@ def test_the_engine_gets_its_key_by_environment_only(
     assert described.environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
     assert described.environment["HF_HUB_OFFLINE"] == "1"
     assert "very-secret" not in " ".join(described.command)
+
+
+@pytest.mark.parametrize(
+    ("engines", "cores", "threads"), [(1, 2, "2"), (1, 3, "3"), (2, 2, "1"), (2, 8, "4"), (3, 2, "1")]
+)
+def test_on_few_cores_or_beside_others_an_engine_gets_its_share(
+    engines: int, cores: int, threads: str
+) -> None:
+    assert cpu_threads(engines, cores) == {
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": threads,
+    }
+
+
+def test_one_engine_on_many_cores_is_left_to_vllm() -> None:
+    assert cpu_threads(1, 4) == {}
+
+
+def test_how_many_threads_may_be_said_in_the_environment(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    urls = "[http://127.0.0.1:8123, http://127.0.0.1:8124]"
+    config = write(tmp_path, "{model: ./toy-model}", replicas=urls)
+    described = program(planned(config, silent)[0], config, environment(config, "cpu"), "cpu")
+    assert described.environment["OMP_NUM_THREADS"] == "7"
 
 
 def test_one_engine_for_each_replica(tmp_path: Path, model: Path) -> None:

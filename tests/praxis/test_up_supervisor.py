@@ -52,6 +52,16 @@ def first_death(supervisor: Supervisor) -> Death:
     return found[0]
 
 
+def test_programs_keep_their_bytecode_where_the_shell_forbids_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    code = "import sys, time; print('writes', not sys.dont_write_bytecode, flush=True); time.sleep(3600)"
+    with supervised(tmp_path, python("one", code, tmp_path)) as running:
+        eventually(lambda: "writes" in running.log("one").read_text(), "it has spoken")
+        assert running.log("one").read_text().split() == ["writes", "True"]
+
+
 def test_a_program_that_dies_is_named_with_the_end_of_its_log_and_restarted(tmp_path: Path) -> None:
     code = "import sys; print('\\n'.join(f'line {n}' for n in range(99))); sys.exit('the port is wrong')"
     with supervised(
