@@ -8,9 +8,10 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
-from praxis.errors import InternalError, InvalidRequest, NotFound, PraxisError
+from praxis.errors import InternalError, InvalidRequest, NotFound, Overloaded, PraxisError
 
 logger = logging.getLogger("praxis.http")
 
@@ -43,6 +44,14 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     return response
 
 
+async def _database(request: Request, error: Exception) -> JSONResponse:
+    """The database is gone, locked or full: the client's request was right, and may be right later."""
+    logger.error("database", extra={"path": request.url.path}, exc_info=error)
+    return _render(
+        Overloaded("The database does not answer; ask again shortly.", code="no_database", retry_after=2)
+    )
+
+
 async def _uncaught(request: Request, error: Exception) -> JSONResponse:
     request_id = request.headers.get("x-request-id", "")
     logger.error("uncaught", extra={"path": request.url.path, "request_id": request_id}, exc_info=error)
@@ -54,4 +63,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(PraxisError, _praxis)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(OperationalError, _database)
     app.add_exception_handler(Exception, _uncaught)

@@ -33,7 +33,8 @@ class PostgreSQL:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        if (self._folder / "data" / "postmaster.pid").exists():
+            self.stop()
         shutil.rmtree(self._folder)
 
     def start(self) -> None:

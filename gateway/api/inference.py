@@ -22,11 +22,11 @@ from gateway.proxy.head import Head
 from gateway.proxy.record import Observer, Record, Tracing
 from gateway.proxy.responses import PATH as RESPONSES
 from gateway.proxy.responses import parse_response
-from gateway.proxy.sink import Running, Sink, send_error
+from gateway.proxy.sink import Running, Sink, send_error, shutting_down
 from gateway.proxy.sweep import Sweep
 from gateway.readiness import Readiness
 from gateway.routing.table import Route, Table, Target
-from praxis.errors import InternalError, InvalidRequest, Overloaded, PraxisError
+from praxis.errors import InternalError, InvalidRequest, PraxisError
 from praxis.keys import Principal
 
 _ANSWERS = frozenset({"/v1/chat/completions", RESPONSES})
@@ -84,7 +84,7 @@ class Inference:
         record = self.record(head)
         try:
             if self.readiness.draining:
-                raise Overloaded("The gateway is shutting down; ask again.", retry_after=1)
+                raise shutting_down()
             principal = self.access.known(head)
             if principal is None or (principal.quota is not None and self.limits.shared):
                 return Admission(self, record, head, body, sink)
@@ -200,15 +200,25 @@ class Admission:
         self._exchange: Exchange | None = None
         self._over = False
         self._task = inference.loop.create_task(self._admit(head, body))
+        inference.sweep.add(self)
 
     def cancel(self) -> None:
         if self._exchange is not None:
             self._exchange.cancel()
         elif not self._over:
-            self._over = True
+            self._end()
             self._task.cancel()
             self._record.outcome, self._record.ended = "cancelled", time.monotonic()
             self._inference.observer.ended(self._record)
+
+    def check(self, now: float) -> None:
+        """Whatever it waits for has a limit of its own."""
+
+    def stop(self) -> None:
+        """The gateway is shutting down and its patience has run out."""
+        self._end()
+        self._task.cancel()
+        self._inference.refuse(shutting_down(), self._record, self._sink)
 
     def pause(self) -> None:
         if self._exchange is not None:
@@ -224,12 +234,18 @@ class Admission:
             principal = await inference.access.principal(head.headers)
             plan = await inference.planned(record, principal, body)
             record.ticket = await inference.limits.admitted(principal, cost(plan.call))
+            self._end()
             self._exchange = inference.start(record, plan, self._sink)
         except PraxisError as error:
-            self._over = True
+            self._end()
             inference.refuse(error, record, self._sink)
         except Exception:
             # The edge of a task: a defect must still answer its client.
-            self._over = True
+            self._end()
             inference.refuse(InternalError("The gateway failed; its log has the reason."), record, self._sink)
             raise
+
+    def _end(self) -> None:
+        """It waits no longer."""
+        self._over = True
+        self._inference.sweep.discard(self)

@@ -31,7 +31,7 @@ from gateway.proxy.plain import PlainReply
 from gateway.proxy.record import Observer, Record
 from gateway.proxy.responses import PATH as RESPONSES
 from gateway.proxy.responses import ResponseStream
-from gateway.proxy.sink import Sink, send_error
+from gateway.proxy.sink import Sink, send_error, shutting_down
 from gateway.proxy.sweep import Sweep
 from gateway.routing.queue import Queue
 from gateway.routing.replica import Lease, Replica
@@ -107,7 +107,7 @@ class Exchange:
 
     def stop(self) -> None:
         """The gateway is shutting down and its patience has run out."""
-        self._fail(Overloaded("The gateway is shutting down; ask again.", retry_after=1))
+        self._fail(shutting_down())
 
     def pause(self) -> None:
         """The client is slower than the engine: stop reading, and stop the clock of `idle` meanwhile."""

@@ -7,7 +7,7 @@ from typing import Protocol
 import orjson
 
 from gateway.proxy.head import Headers
-from praxis.errors import PraxisError, TooLarge
+from praxis.errors import Overloaded, PraxisError, TooLarge
 
 MAX_BODY = 25 * 1024 * 1024
 """Bytes of a request: enough for images and long documents, small enough to hold."""
@@ -60,3 +60,8 @@ def pairs(lines: bytes) -> Headers:
 
 def too_large() -> TooLarge:
     return TooLarge(f"The body exceeds {MAX_BODY // 2**20} MiB; send large files through `/v1/files`.")
+
+
+def shutting_down() -> Overloaded:
+    """The answer to whoever asks, or still waits, while the gateway ends."""
+    return Overloaded("The gateway is shutting down; ask again.", retry_after=1)

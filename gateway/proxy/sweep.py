@@ -1,4 +1,4 @@
-"""The clock of the hot path: one timer for all exchanges in place of one for each."""
+"""The clock of the hot path: one timer for all requests in place of one for each, and what knows which are under way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Timed(Protocol):
 
 
 class Sweep:
-    """Looks at all active exchanges every `SWEEP_SECONDS` while there are any."""
+    """Looks at all requests under way every `SWEEP_SECONDS` while there are any."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, each_sweep: Callable[[], None]) -> None:
         self.loop = loop
@@ -29,22 +29,22 @@ class Sweep:
     def __len__(self) -> int:
         return len(self._active)
 
-    def add(self, exchange: Timed) -> None:
-        self._active.add(exchange)
+    def add(self, request: Timed) -> None:
+        self._active.add(request)
         if self._timer is None:
             self._timer = self.loop.call_later(SWEEP_SECONDS, self._tick)
 
-    def discard(self, exchange: Timed) -> None:
-        self._active.discard(exchange)
+    def discard(self, request: Timed) -> None:
+        self._active.discard(request)
 
     def stop(self) -> None:
-        """End every exchange with an error that the client can act on."""
-        for exchange in list(self._active):
-            exchange.stop()
+        """End every request with an error that the client can act on."""
+        for request in list(self._active):
+            request.stop()
 
     def _tick(self) -> None:
         now = self.loop.time()
-        for exchange in list(self._active):
-            exchange.check(now)
+        for request in list(self._active):
+            request.check(now)
         self._each_sweep()
         self._timer = self.loop.call_later(SWEEP_SECONDS, self._tick) if self._active else None

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -156,6 +156,49 @@ def test_a_client_that_leaves_while_it_waits_hinders_nobody(single: Gateway, eng
         ask_shortly(single, cold)
     engine.load_seconds = 0.0
     assert ask(single, model=cold).status == 200
+
+
+@pytest.fixture
+def waiting(own_gateway: Serve, tmp_path: Path, engine: VLLM) -> Callable[[float], tuple[Gateway, Asking]]:
+    """A gateway of the test's own that drains for so long, and who waits there for a cold adapter."""
+
+    def begin(drain: float) -> tuple[Gateway, Asking]:
+        for rank, name in enumerate(NAMES[:2], start=1):
+            peft(tmp_path / "adapters" / name, rank)
+        backend = {"adapter_slots": 1, "adapter_wait": WAIT}
+        running = own_gateway(house(engine, backend=backend, server={"drain": drain}))
+        for name in NAMES[:2]:
+            assert load(running, name, f"adapters/{name}").status_code == 200
+        cold = next(name for name in NAMES[:2] if name not in held(engine)[0])
+        engine.load_seconds = 1.5
+        engine.seen.clear()
+        asking = Asking(running, model=cold)
+        eventually(lambda: loads(engine), "it is being loaded")
+        return running, asking
+
+    return begin
+
+
+def test_a_stop_answers_who_waits_for_a_cold_one(
+    waiting: Callable[[float], tuple[Gateway, Asking]],
+) -> None:
+    running, asking = waiting(30.0)
+    running.process.terminate()
+    reply = asking.end()
+    assert reply.status == 200, reply.raw
+    assert running.process.wait(20) == 0
+
+
+def test_a_stop_tells_who_would_wait_for_too_long(
+    waiting: Callable[[float], tuple[Gateway, Asking]],
+) -> None:
+    running, asking = waiting(0.2)
+    running.process.terminate()
+    reply = asking.end()
+    assert reply.status == 503
+    assert reply.error is not None
+    assert "shutting down" in reply.error["message"]
+    assert running.process.wait(20) == 0
 
 
 def ask_shortly(running: Gateway, model: str) -> None:

@@ -189,6 +189,16 @@ def test_a_locked_database_keeps_nobody_out_and_loses_nothing(own_gateway: Serve
     counted.becomes(21, 0, 21 * PROMPT, 21 * ANSWER)
 
 
+NEEDS_THE_DATABASE = [
+    ("GET", "/admin/v1/keys", None),
+    ("POST", "/admin/v1/keys", {"name": "late"}),
+    ("GET", "/admin/v1/usage", None),
+    ("POST", "/v1/conversations", {}),
+    ("PUT", "/admin/v1/adapters/medical/canary", {"revision": "0" * 12, "share": 0.1}),
+    ("DELETE", "/admin/v1/adapters/medical", None),
+]
+
+
 def test_without_postgresql_known_keys_go_on_and_nothing_is_lost(own_gateway: Serve, engine: VLLM) -> None:
     with PostgreSQL() as database:
         running = own_gateway(json.dumps(json.loads(house(engine)) | {"state": database.database()}))
@@ -201,8 +211,13 @@ def test_without_postgresql_known_keys_go_on_and_nothing_is_lost(own_gateway: Se
         eventually(lambda: ask(running, headers=stranger).status == 503, "who cannot be known is told so")
         eventually(lambda: "usage not written" in running.log.read_text(), "the log says so")
         assert [counted.ask(stream=True).status for _ in range(30)] == [200] * 30
+        for method, path, sent in NEEDS_THE_DATABASE:
+            reply = running.request(method, path, key=running.admin_key, json=sent)
+            assert reply.status_code == 503, f"{method} {path}: {reply.text}"
+            assert "database does not answer" in reply.json()["error"]["message"]
+            assert reply.headers["retry-after"]
         log = running.log.read_text()
         assert [log.count(said) for said in ("known keys go on working", "usage not written")] == [1, 1]
         database.start()
         counted.becomes(61, 0, 61 * PROMPT, 61 * ANSWER)
-        assert ask(running, headers=stranger).status == 401
+        eventually(lambda: ask(running, headers=stranger).status == 401, "who is unknown is told so again")
