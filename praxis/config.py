@@ -39,6 +39,10 @@ def _root_url(value: Any) -> Any:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("write a URL such as http://127.0.0.1:8000")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(
+            "secrets never stand in this file; leave out what is before the @ (a backend's key is named by `api_key_env`)"
+        )
     if parts.path.rstrip("/") == "/v1":
         raise ValueError(f"leave out /v1: write {parts.scheme}://{parts.netloc}")
     return value.rstrip("/")

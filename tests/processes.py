@@ -87,7 +87,7 @@ class Gateway:
     """`python -m gateway` on a free port with its own folder, one admin key and one user key. Alive inside `with`.
 
     `more` are further arguments of its command line, `variables` of its environment; `stderr` is where its log goes in
-    place of the file `log`. One that is `beside` another shares its state and keys, as on another machine.
+    place of the file `log`. Entered again, it comes back where it was. One that is `beside` another shares its state and keys, as on another machine.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Gateway:
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        self.port = free_port()
+        self.port = self.port or free_port()
         self.http = self._client()
         command = [
             sys.executable,

@@ -200,6 +200,16 @@ class Gateway:
         except httpx.TransportError:
             return False
 
+    def operable(self) -> bool:
+        """Whether the key may operate the gateway; of a key's life that never changes."""
+        try:
+            self.call("GET", "/admin/v1/backends")
+        except GatewayError as error:
+            if error.status == 403:
+                return False
+            raise
+        return True
+
     def models(self) -> list[Model]:
         """Every model, adapter and assistant that the key may use, each by its own name only."""
         return [
@@ -251,11 +261,19 @@ class Gateway:
     def call(self, method: str, path: str, **options: Any) -> Json:
         """One request of the API; `options` are httpx's."""
         with _failures():
-            response = self._http.request(method, path, **options)
-            if response.is_error:
-                raise _refusal(response)
-            reply: Json = response.json()
+            reply: Json = self._answer(method, path, **options).json()
             return reply
+
+    def text(self, path: str) -> str:
+        """What stands there, as text."""
+        with _failures():
+            return self._answer("GET", path).text
+
+    def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
+        response = self._http.request(method, path, **options)
+        if response.is_error:
+            raise _refusal(response)
+        return response
 
     def pages(self, path: str, **asked: str) -> Iterator[Json]:
         """Every item of a cursor-paged list, `asked` for by these parameters."""

@@ -10,7 +10,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from ui.client import GatewayError
 from ui.session import Session
-from ui.views import ask, documents, history, results, sign_in
+from ui.views import ask, documents, history, operations, results, sign_in
 from ui.wording import sentence
 
 ROOM = Path(__file__).parent
@@ -68,7 +68,13 @@ def pages(session: Session) -> list[StreamlitPage]:
         icon=":material/how_to_vote:",
         url_path="results",
     )
-    return [asking, past, judged, files]
+    operated = st.Page(
+        lambda: operations.show(session),
+        title=t("nav.operations"),
+        icon=":material/dns:",
+        url_path="operations",
+    )
+    return [asking, past, judged, files, *([operated] if session.operator else [])]
 
 
 def account(session: Session) -> None:

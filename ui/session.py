@@ -28,6 +28,7 @@ class Session:
 
     locale: Locale = field(default_factory=Locale)
     gateway: Gateway | None = None
+    operator: bool = False  # whether it is an admin's
     models: list[Model] = field(default_factory=list)
     failure: GatewayError | None = None
     notice: str | None = None  # a locale key, shown at the next sign-in
@@ -81,7 +82,7 @@ class Session:
         """Take the key if the gateway does; raises GatewayError where it does not."""
         gateway = Gateway(os.environ.get("PRAXIS_GATEWAY_URL", GATEWAY_URL), key)
         try:
-            self.models = gateway.models()
+            self.models, self.operator = gateway.models(), gateway.operable()
         except GatewayError:
             gateway.close()
             raise

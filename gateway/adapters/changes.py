@@ -145,7 +145,9 @@ class Changes:
                 last = earlier(await asyncio.to_thread(adapters.desired.history, name))
                 revision = self._adapters.known(name, last or "")
                 if revision is None:
-                    raise Conflict(f"`{name}` has answered with nothing before {before.revision}.")
+                    raise Conflict(
+                        f"`{name}` has answered with nothing before {before.revision}; promote another of its revisions."
+                    )
                 await adapters.hold(revision)
                 after = before.answering(revision)
                 keep = await self._kept(name, before, after)

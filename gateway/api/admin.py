@@ -71,6 +71,7 @@ def _replica(backend: Backend, replica: Replica) -> dict[str, Any]:
         "weight": replica.weight,
         "reachable": replica.reachable,
         "ejected": backend.ejected(replica),
+        "trouble": replica.trouble,
         "breaker": replica.breaker.state.value,
         "in_flight": replica.in_flight,
         "max_in_flight": None if replica.limit == inf else replica.limit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gateway.backends.load import Load
 from gateway.proxy.connection import Pool
@@ -141,6 +141,16 @@ class Replica:
     @property
     def ejected(self) -> bool:
         return self.breaker.state is State.OPEN
+
+    @property
+    def trouble(self) -> Literal["unreachable", "stalled", "failing", "busy"] | None:
+        """What is the matter with it: no probe reaches it, it owes many and sends nothing, it fails in traffic, or it asked
+        to be left alone for a while."""
+        if not self.reachable:
+            return "unreachable"
+        if not self.breaker.closed:
+            return "stalled" if self.breaker.stalled else "failing"
+        return "busy" if self._clock() < self.busy_until else None
 
     def busy(self, seconds: float | None) -> None:
         """It said 429 or 503, and perhaps for how long."""

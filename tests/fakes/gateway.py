@@ -30,6 +30,7 @@ from starlette.routing import Mount, Route
 
 from gateway.api import conversations as conversations_api
 from gateway.api import votes as votes_api
+from gateway.api.identity import Operator
 from gateway.history.conversations import Conversations
 from gateway.history.tables import conversations as kept
 from gateway.history.votes import Votes
@@ -245,6 +246,11 @@ class FakeGateway:
         http_errors.install(surface)
         surface.include_router(conversations_api.routes(self._conversations))
         surface.include_router(votes_api.routes(Votes(self._state)))
+
+        @surface.get("/admin/v1/backends")
+        async def backends(_: Operator) -> Json:
+            return {"object": "list", "data": []}  # for nobody: none of its keys is an admin's
+
         return surface
 
     async def principal(self, headers: Iterable[tuple[bytes, bytes]]) -> Principal:

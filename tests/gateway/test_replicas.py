@@ -283,4 +283,30 @@ def test_backends_tell_the_operator_how_they_fare(gateway: Serve, engine: VLLM) 
     assert (backend["name"], backend["queued"]) == ("local", 0)
     (replica,) = backend["replicas"]
     assert (replica["breaker"], replica["ejected"], replica["weight"]) == ("closed", False, 1)
-    assert replica["max_in_flight"] == 4
+    assert (replica["max_in_flight"], replica["trouble"]) == (4, None)
+
+
+def trouble(running: Gateway) -> list[tuple[bool, str | None]]:
+    """Of each replica, whether it is passed over and what is the matter with it, as the operator is told."""
+    (backend,) = running.get("/admin/v1/backends", key=running.admin_key).json()["data"]
+    return [(replica["ejected"], replica["trouble"]) for replica in backend["replicas"]]
+
+
+def test_the_operator_is_told_why_a_replica_is_passed_over(gateway: Serve, fleet: Fleet) -> None:
+    failing, well = fleet(2)
+    failing.script.always(faults.status(500))
+    running = gateway(house(failing, well))
+    eventually(lambda: ask(running).status == 200 and trouble(running)[0] == (True, "failing"), "it is out")
+    well.script.next(faults.status(503, retry_after=30))
+    ask(running)
+    assert trouble(running)[1] == (False, "busy")
+    failing.refuse()
+    eventually(lambda: trouble(running)[0][1] == "unreachable", "a probe missed it")
+
+
+def test_the_operator_is_told_that_the_last_replica_is_silent(gateway: Serve, engine: VLLM) -> None:
+    running = gateway(house(engine, backend={"stalled_after": 0.3}))
+    engine.script.next(faults.silent(), faults.silent())
+    with ExitStack() as stack:
+        hang(running, stack, engine)
+        eventually(lambda: trouble(running) == [(False, "stalled")], "its silence is noticed")

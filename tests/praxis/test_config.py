@@ -73,6 +73,7 @@ def test_a_relative_state_is_relative_to_the_file(tmp_path: Path) -> None:
         ),
         (("8000/", "8000/v1"), "leave out /v1: write http://127.0.0.1:8000"),
         (("http://127.0.0.1:8000/", "127.0.0.1:8000"), "write a URL such as"),
+        (("//127.0.0.1:8000/", "//me:secret@127.0.0.1:8000/"), "secrets never stand in this file; leave out"),
         (
             ("model: law, know", "model: gone, know"),
             "line 8: assistants.labour-law.model: `gone` is not in `models`",

@@ -38,6 +38,16 @@ def sign_in(app: AppTest, key: str) -> AppTest:
     return app
 
 
+def turn_to(app: AppTest, page: str) -> AppTest:
+    """Go to the page of that address. Raises KeyError where there is none for this visitor."""
+    # `AppTest.switch_page` knows pages that are files, and ours are not.
+    addresses = {each["url_pathname"]: number for number, each in app._registered_pages.items()}
+    app._page_hash = addresses[page]
+    app.run()
+    assert not app.exception
+    return app
+
+
 def conversation(app: AppTest) -> Conversation:
     session: Session = app.session_state["session"]
     return session.conversation
