@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.eval.rows import Example
+from praxis.errors import PraxisError
 
 _LONGEST = 192
 """Tokens of question and answer; what goes beyond is cut off."""
@@ -29,7 +30,8 @@ def finetune(
 ) -> None:
     """Train on `rows` and write the PEFT folder `out`. `report` is told steps done and the last loss.
 
-    `model` is a transformers folder. Only the answers are learned, not the questions.
+    `model` is a transformers folder. Only the answers are learned, not the questions. Raises PraxisError when every
+    question is so long that nothing of its answer is left.
     """
     import torch
     from peft import LoraConfig, get_peft_model
@@ -48,10 +50,13 @@ def finetune(
             task_type="CAUSAL_LM",
         ),
     )
+    taught = [each for row in rows if (each := _tokens(tokenizer, row))[1].ge(0).any()]
+    if not taught:
+        raise PraxisError(f"No question is shorter than {_LONGEST} tokens; give rows with shorter ones.")
     optimizer = torch.optim.AdamW(network.parameters(), lr=how.rate)
     chance = random.Random(how.seed)
     for step in range(how.steps):
-        tokens, labels = _tokens(tokenizer, chance.choice(rows))
+        tokens, labels = chance.choice(taught)
         loss = network(input_ids=tokens, labels=labels).loss
         loss.backward()
         optimizer.step()

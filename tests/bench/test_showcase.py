@@ -1,5 +1,6 @@
 """The show's parts that need no engine: the training, the merging, and the models.yaml that it serves with."""
 
+import math
 import subprocess
 from pathlib import Path
 
@@ -34,7 +35,12 @@ def tiny(folder: Path) -> Path:
 def test_what_is_trained_here_is_merged_and_served(tmp_path: Path) -> None:
     stage = Stage(tmp_path / "show", tmp_path / ".praxis")
     base = tiny(tmp_path / "base")
-    rows = [Example(1, [{"role": "user", "content": "w1"}], "w7")]
+    rows = [
+        Example(1, [{"role": "user", "content": "w1"}], "w7"),
+        Example(
+            2, [{"role": "user", "content": "w2 " * 300}], "w8"
+        ),  # nothing of its answer could be learned
+    ]
     losses: list[float] = []
     finetune(
         base,
@@ -45,6 +51,7 @@ def test_what_is_trained_here_is_merged_and_served(tmp_path: Path) -> None:
     )
     assert len(losses) == 40
     assert losses[-1] < losses[0]
+    assert not any(map(math.isnan, losses))
     merged = subprocess.run(stage.merge(base), env=environment(), capture_output=True, text=True, timeout=300)
     assert merged.returncode == 0, merged.stderr
     stage.configure()
