@@ -22,6 +22,8 @@ from praxis.errors import NotAuthenticated
 from rag import tables
 from rag.api import chat, embeddings, internal, responses, tuning, vector_stores
 from rag.api import files as files_api
+from rag.api import shares as shares_api
+from rag.api.access import Access
 from rag.api.answering import Answers
 from rag.editions import Editions
 from rag.files import Files
@@ -34,6 +36,7 @@ from rag.ingest.queue import Ingestion
 from rag.ingest.worker import Limits
 from rag.library import Library
 from rag.links import Links
+from rag.shares import Shares
 from rag.stores import Stores
 from rag.tuning import Tunings
 
@@ -81,7 +84,8 @@ def create_app(
             logger.warning("`rag` in models.yaml changed: restart rag for that part to take effect")
 
     configuration.on_change(tell)
-    access = vector_stores.Access(library, current)
+    shares = Shares(engine)
+    access = Access(library, shares, current)
     links = Links(secret, lambda: configuration.current.server.public_url or gateway)
 
     @asynccontextmanager
@@ -107,12 +111,13 @@ def create_app(
     app = FastAPI(title="Praxis documents", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     http_errors.install(app)
     app.add_middleware(Guard, secret=secret)
-    app.include_router(files_api.routes(library, links))
+    app.include_router(files_api.routes(library, links, access))
     app.include_router(vector_stores.routes(library, access))
+    app.include_router(shares_api.routes(shares, access))
     app.include_router(tuning.routes(tunings, access))
     app.include_router(embeddings.routes(embedder, _decoder()))
     app.include_router(internal.routes(library, current))
-    answers = Answers(library, generation, links, access.permit)
+    answers = Answers(library, generation, links, access)
     app.include_router(chat.routes(answers, current))
     app.include_router(responses.routes(answers, current))
     return app

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from praxis.errors import InvalidRequest, NotFound, PraxisError, UpstreamError
+from praxis.errors import InvalidRequest, NotFound, NotPermitted, PraxisError, UpstreamError
 
 URL = "http://127.0.0.1:8080"
 _POLL_SECONDS = 0.5
 
 UrlOption = Annotated[str, typer.Option("--url", envvar="PRAXIS_GATEWAY_URL", help="The gateway.")]
-NameArgument = Annotated[str, typer.Argument(help="The knowledge base's name or id.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="The knowledge base's name or id; of a shared one its id or TENANT/NAME.")
+]
+TenantOption = Annotated[str | None, typer.Option("--tenant", help="All keys of this tenant.")]
+KeyOption = Annotated[str | None, typer.Option("--key", help="One key alone, by its id (key_…).")]
 FilesArgument = Annotated[
     list[Path], typer.Argument(help="PDF, DOCX, HTML, TXT or Markdown.", exists=True, dir_okay=False)
 ]
@@ -31,7 +35,7 @@ def create(
 ) -> None:
     """Make the knowledge base NAME; one that is there already is kept."""
     gateway = _Gateway(url)
-    found = gateway.find(name)
+    found = gateway.find(name, shared=False)
     store = found or gateway.ask("POST", "/vector_stores", json={"name": name})
     typer.echo(f"{name} is {'there already' if found else 'made'}: {store['id']}")
 
@@ -60,7 +64,7 @@ def add(
         if entry["status"] == "completed":
             typer.echo(f"{path.name}: searchable")
             if path.name in older:
-                gateway.ask("DELETE", f"/files/{older[path.name]}")
+                gateway.remove(store_id, older[path.name])
         else:
             refused += 1
             reason = (entry["last_error"] or {}).get("message", entry["status"])
@@ -75,7 +79,7 @@ def list_knowledge(
     name: Annotated[str | None, typer.Argument(help="List this one's files instead.")] = None,
     url: UrlOption = URL,
 ) -> None:
-    """List the knowledge bases, or the files of NAME."""
+    """List the knowledge bases, own ones and those shared with you, or the files of NAME."""
     gateway = _Gateway(url)
     if name is not None:
         for each in gateway.files(gateway.store(name)):
@@ -83,8 +87,11 @@ def list_knowledge(
         return
     stores = list(gateway.pages("/vector_stores"))
     for each in stores:
-        counts = each["file_counts"]
-        typer.echo(f"{each['id']}  {each['name'] or '-'}  files={counts['completed']}/{counts['total']}")
+        counts, shared = each["file_counts"], each["shared"]
+        mark = f"  shared to {shared['right']}" if shared else ""
+        typer.echo(
+            f"{each['id']}  {_called(each) or '-'}  files={counts['completed']}/{counts['total']}{mark}"
+        )
     if not stores:
         typer.echo("There is none; `praxis knowledge create NAME` makes one.")
 
@@ -117,9 +124,12 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     url: UrlOption = URL,
 ) -> None:
-    """Delete the knowledge base NAME with its files, or only FILES of it; deleted is deleted everywhere."""
+    """Delete the knowledge base NAME with its files, or only FILES of it; deleted is deleted everywhere.
+
+    Files that another tenant added are taken out of it and stay that tenant's.
+    """
     gateway = _Gateway(url)
-    store_id = gateway.store(name)
+    store_id = gateway.store(name, whole=files is None)
     there = list(gateway.files(store_id))
     doomed = [each for each in there if files is None or {each["id"], each["filename"]} & set(files)]
     if files and (missing := set(files) - {each[key] for each in doomed for key in ("id", "filename")}):
@@ -130,10 +140,46 @@ def remove(
         what = "the whole knowledge base" if files is None else "of it"
         typer.confirm(f"Delete {what} `{name}`: {len(doomed)} files?", abort=True)
     for each in doomed:
-        gateway.ask("DELETE", f"/files/{each['id']}")
+        gateway.remove(store_id, each["id"])
     if files is None:
         gateway.ask("DELETE", f"/vector_stores/{store_id}")
     typer.echo(f"{len(doomed)} files deleted" + (f", and `{name}`." if files is None else "."))
+
+
+@knowledge.command("share")
+def share(
+    name: NameArgument,
+    tenant: TenantOption = None,
+    key: KeyOption = None,
+    write: Annotated[bool, typer.Option("--write", help="Let them add and remove files, too.")] = False,
+    url: UrlOption = URL,
+) -> None:
+    """Let another tenant or key read NAME, or with `--write` change its files; without either, list its shares."""
+    gateway = _Gateway(url)
+    path = f"/vector_stores/{gateway.store(name)}/shares"
+    if tenant is None and key is None:
+        listed = gateway.ask("GET", path)["data"]
+        for each in listed:
+            whom = f"tenant {each['tenant']}" if each["tenant"] else f"key {each['key']}"
+            typer.echo(f"{each['right']:<5}  {whom}")
+        if not listed:
+            typer.echo(f"{name} is shared with nobody; `--tenant` or `--key` says with whom.")
+        return
+    made = gateway.ask(
+        "PUT", path, json={"tenant": tenant, "key": key, "right": "write" if write else "read"}
+    )
+    typer.echo(f"{name}: {made['tenant'] or made['key']} may {made['right']}.")
+
+
+@knowledge.command("unshare")
+def unshare(
+    name: NameArgument, tenant: TenantOption = None, key: KeyOption = None, url: UrlOption = URL
+) -> None:
+    """Take NAME back from another tenant or key, at once."""
+    gateway = _Gateway(url)
+    whom = {field: value for field, value in (("tenant", tenant), ("key", key)) if value is not None}
+    gateway.ask("DELETE", f"/vector_stores/{gateway.store(name)}/shares", params=whom)
+    typer.echo(f"{name} is no longer shared with {tenant or key}.")
 
 
 @knowledge.command("rebuild")
@@ -223,6 +269,12 @@ def _json_lines(path: Path) -> list[Any]:
     return values
 
 
+def _called(store: Mapping[str, Any]) -> str:
+    """The name of a knowledge base; of a shared one with its tenant's before it."""
+    shared = store["shared"]
+    return f"{shared['tenant']}/{store['name']}" if shared else str(store["name"])
+
+
 class _Gateway:
     """The Files and Vector Stores API of the gateway at `url`, with the key of `PRAXIS_API_KEY`."""
 
@@ -232,6 +284,7 @@ class _Gateway:
         key = os.environ.get("PRAXIS_API_KEY")
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._url = url
+        self._own: set[str] = set()
         self._client = httpx.Client(base_url=url.rstrip("/") + "/v1", headers=headers, timeout=300)
 
     def ask(self, method: str, path: str, **options: Any) -> Any:
@@ -264,28 +317,33 @@ class _Gateway:
                 return
             after = {"after": page["data"][-1]["id"]}
 
-    def find(self, name: str) -> dict[str, Any] | None:
-        """The newest knowledge base called, or identified as, `name`."""
-        return next(
-            (
-                each
-                for each in reversed(list(self.pages("/vector_stores")))
-                if name in (each["name"], each["id"])
-            ),
-            None,
-        )
+    def find(self, name: str, *, shared: bool = True) -> dict[str, Any] | None:
+        """The newest knowledge base of one's own called, or identified as, `name`; else a shared one, by its id or
+        TENANT/NAME: what others call theirs must not take the place of one's own."""
+        stores = list(self.pages("/vector_stores"))[::-1]
+        own = (each for each in stores if not each["shared"] and name in (each["name"], each["id"]))
+        lent = (each for each in stores if shared and each["shared"] and name in (_called(each), each["id"]))
+        return next(own, None) or next(lent, None)
 
-    def store(self, name: str) -> str:
-        """The id of a knowledge base. Raises NotFound."""
+    def store(self, name: str, *, whole: bool = False) -> str:
+        """The id of a knowledge base. Raises NotFound, and NotPermitted where the `whole` of one is to go that is only
+        shared: its files would be gone before the gateway could refuse."""
         if found := self.find(name):
+            if whole and found["shared"]:
+                raise NotPermitted(f"`{name}` is shared with you; only its owner deletes it.")
             return str(found["id"])
         raise NotFound(f"There is no knowledge base `{name}`; `praxis knowledge create {name}` makes it.")
 
     def files(self, store_id: str) -> Iterator[dict[str, Any]]:
         """The files of a knowledge base: id, filename, status."""
-        names = {each["id"]: each["filename"] for each in self.pages("/files")}
-        for each in self.pages(f"/vector_stores/{store_id}/files"):
-            yield {"id": each["id"], "status": each["status"], "filename": names.get(each["id"], "-")}
+        return self.pages(f"/vector_stores/{store_id}/files")
+
+    def remove(self, store_id: str, file_id: str) -> None:
+        """Delete a file, or where it is another tenant's take it out of the knowledge base."""
+        self.ask("DELETE", f"/vector_stores/{store_id}/files/{file_id}")
+        self._own = self._own or {each["id"] for each in self.pages("/files")}
+        if file_id in self._own:
+            self.ask("DELETE", f"/files/{file_id}")
 
     def upload(self, store_id: str, path: Path, encoding: str | None) -> str:
         """Send a file and put it into a knowledge base; its id."""

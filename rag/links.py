@@ -1,7 +1,7 @@
-"""Links to a passage that open in a browser without a key: signed, expiring, bound to a tenant.
+"""Links to a passage that open in a browser without a key: signed, expiring, bound to who asked.
 
-The signature is HMAC-SHA256 under a key derived from the secret that gateway and rag share, over the tenant, the
-file, the span and the expiry. Nothing in a link is secret, and no link outlives its expiry.
+The signature is HMAC-SHA256 under a key derived from the secret that gateway and rag share, over the tenant and
+the id of the key that asked, the file, the span and the expiry. Nothing in a link is secret, and no link outlives its expiry.
 """
 
 from __future__ import annotations
@@ -24,19 +24,26 @@ class Links:
         self._key = hmac.new(secret.encode(), b"praxis passage link", hashlib.sha256).digest()
         self._base = base
 
-    def passage(self, file_id: str, start: int, end: int, tenant: str, lifetime: float = LIFETIME) -> str:
-        """The absolute URL that shows [start:end] of a file's text to `tenant` for `lifetime` seconds."""
+    def passage(
+        self, file_id: str, start: int, end: int, tenant: str, key: str = "", lifetime: float = LIFETIME
+    ) -> str:
+        """The absolute URL that shows [start:end] of a file's text to `tenant`, whose `key` (its id) asked, for
+        `lifetime` seconds."""
         expires = int(time.time() + lifetime)
-        signature = self._signature(tenant, file_id, start, end, expires)
-        query = {"start": start, "end": end, "tenant": tenant, "expires": expires, "signature": signature}
+        signature = self._signature(tenant, key, file_id, start, end, expires)
+        asker = {"tenant": tenant, "key": key} if key else {"tenant": tenant}
+        query = {"start": start, "end": end, **asker, "expires": expires, "signature": signature}
         return f"{self._base().rstrip('/')}/v1/files/{quote(file_id)}/passage?{urlencode(query)}"
 
-    def opens(self, *, tenant: str, file_id: str, start: int, end: int, expires: int, signature: str) -> bool:
+    def opens(
+        self, *, tenant: str, key: str, file_id: str, start: int, end: int, expires: int, signature: str
+    ) -> bool:
         """Whether `passage` made this link under the same secret and its time is not over."""
-        expected = self._signature(tenant, file_id, start, end, expires)
+        expected = self._signature(tenant, key, file_id, start, end, expires)
         return hmac.compare_digest(expected.encode(), signature.encode()) and time.time() < expires
 
-    def _signature(self, tenant: str, file_id: str, start: int, end: int, expires: int) -> str:
-        message = "\n".join((tenant, file_id, str(start), str(end), str(expires))).encode()
+    def _signature(self, tenant: str, key: str, file_id: str, start: int, end: int, expires: int) -> str:
+        parts = (tenant, file_id, str(start), str(end), str(expires), *([key] if key else []))
+        message = "\n".join(parts).encode()
         digest = hmac.new(self._key, message, hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

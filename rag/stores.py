@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from praxis.state import writing
 from rag import tables
 from rag.index.shelf import Shelf
 from rag.pages import Page, new_id, page_of
+from rag.shares import shared_with
 
 DAY = 86_400
 Row = dict[str, Any]
@@ -24,6 +25,9 @@ Row = dict[str, Any]
 STATUSES = ("in_progress", "completed", "failed", "cancelled")
 
 _stores, _entries, _batches = tables.stores, tables.entries, tables.batches
+_NAMED_ENTRIES = sa.select(_entries, tables.files.c.filename).join(
+    tables.files, tables.files.c.id == _entries.c.file_id
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +83,26 @@ class Stores:
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(_stores).where(_stores.c.id == store_id)).mappings().first()
         if row is None:
-            raise _no_store(store_id)
+            raise no_store(store_id)
         return dict(row)
 
-    def list(self, tenant: str, page: Page) -> tuple[Sequence[Row], bool]:
-        """One page of the tenant's stores, and whether there are more."""
+    def list(self, tenant: str, shared: Collection[str], page: Page) -> tuple[Sequence[Row], bool]:
+        """One page of the tenant's stores and those `shared` with it, and whether there are more."""
+        wanted = sa.select(_stores).where(sa.or_(_stores.c.tenant == tenant, _stores.c.id.in_(shared)))
         with self._engine.connect() as connection:
-            return page_of(
-                connection, sa.select(_stores).where(_stores.c.tenant == tenant), _stores.c.id, page
-            )
+            return page_of(connection, wanted, _stores.c.id, page)
 
     def named(self, tenant: str, names: Sequence[str]) -> builtins.list[str]:
         """The ids of the tenant's stores called, or identified as, `names`; of equal names the newest. Unknown
-        names are left out."""
-        query = (
-            sa.select(_stores.c.id, _stores.c.name).where(_stores.c.tenant == tenant).order_by(_stores.c.id)
-        )
+        names are left out. A store that is shared with the tenant goes by its id alone: its name is another's choice.
+        """
+        columns = _stores.c
+        query = sa.select(columns.id, columns.name, columns.tenant)
+        query = query.where(sa.or_(columns.tenant == tenant, columns.id.in_(shared_with(tenant))))
         with self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-        known = {row.name: row.id for row in rows if row.name} | {row.id: row.id for row in rows}
+            rows = connection.execute(query.order_by(columns.id)).all()
+        own = {row.name: row.id for row in rows if row.name and row.tenant == tenant}
+        known = own | {row.id: row.id for row in rows}
         return list(dict.fromkeys(known[name] for name in names if name in known))
 
     def update(self, store_id: str, values: Mapping[str, Any]) -> Row:
@@ -213,7 +218,7 @@ class Stores:
 
     def entry(self, store_id: str, file_id: str) -> Row:
         """A file in a store. Raises NotFound."""
-        query = sa.select(_entries).where(_entries.c.store_id == store_id, _entries.c.file_id == file_id)
+        query = _NAMED_ENTRIES.where(_entries.c.store_id == store_id, _entries.c.file_id == file_id)
         with self._engine.connect() as connection:
             row = connection.execute(query).mappings().first()
         if row is None:
@@ -224,7 +229,7 @@ class Stores:
         self, store_id: str, page: Page, status: str | None, batch_id: str | None = None
     ) -> tuple[Sequence[Row], bool]:
         """One page of a store's (or of one batch's) files, and whether there are more."""
-        query = sa.select(_entries).where(_entries.c.store_id == store_id)
+        query = _NAMED_ENTRIES.where(_entries.c.store_id == store_id)
         if status is not None:
             query = query.where(_entries.c.status == status)
         if batch_id is not None:
@@ -339,7 +344,8 @@ def refuse_expired(store: Mapping[str, Any]) -> None:
         )
 
 
-def _no_store(store_id: str) -> NotFound:
+def no_store(store_id: str) -> NotFound:
+    """What is said of a store that is not there, and of one that the asker may not know of: the same."""
     return NotFound(
         f"There is no vector store `{store_id}`; list yours with `GET /v1/vector_stores`.",
         param="vector_store_id",

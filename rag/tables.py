@@ -67,6 +67,18 @@ stores = sa.Table(
     Column("fingerprint", Text),  # of the embedder that made its vectors
 )
 
+shares = sa.Table(
+    "rag_share",  # who beside its tenant may read a store, or add and remove files too
+    _metadata,
+    Column("store_id", _cascade("rag_store.id"), primary_key=True),
+    Column("kind", String(8), primary_key=True),  # of the grantee: tenant or key
+    Column("grantee", String(128), primary_key=True),  # a tenant's name or a key's id
+    Column("may", String(8), nullable=False),  # read or write
+    Column("granted_by", String(64), nullable=False),  # a key's id
+    Column("created_at", Integer, nullable=False),
+    sa.Index("rag_share_grantee", "grantee", "kind"),
+)
+
 batches = sa.Table(
     "rag_batch",
     _metadata,
@@ -163,5 +175,5 @@ def _present(connection: Connection) -> None:
                 connection.exec_driver_sql(f"ALTER TABLE {name} {kind}")
 
 
-STEPS: Sequence[Step] = (_present, _present, _present, _present, _present, _present)
+STEPS: Sequence[Step] = (_present, _present, _present, _present, _present, _present, _present)
 """One for each time that the tables grew."""

@@ -57,12 +57,14 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A knowledge base: an OpenAI vector store with a name."""
+    """A knowledge base: an OpenAI vector store with a name. `right` is what one may do with another tenant's, which
+    has that tenant before its name: read, or write, that is add and remove files; None is one's own."""
 
     id: str
     name: str
     completed: int
     total: int
+    right: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Document:
     status: str
     error: str
     progress: Progress = Progress()
+    own: bool = True  # and not another tenant's, in a knowledge base that is shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +235,7 @@ class Gateway:
         """The files of a knowledge base, newest first."""
         names = {item["id"]: item for item in self.pages("/v1/files")}
         return [
-            _document(item, names.get(item["id"], {}))
-            for item in self.pages(f"/v1/vector_stores/{store}/files")
+            _document(item, names.get(item["id"])) for item in self.pages(f"/v1/vector_stores/{store}/files")
         ]
 
     def upload(self, filename: str, content: bytes) -> str:
@@ -249,14 +251,18 @@ class Gateway:
 
     def attach(self, store: str, file: str) -> Document:
         """Have an uploaded file read into a knowledge base; it is ready when its status says so."""
-        return _document(self.call("POST", f"/v1/vector_stores/{store}/files", json={"file_id": file}), {})
+        return _document(self.call("POST", f"/v1/vector_stores/{store}/files", json={"file_id": file}))
 
     def document(self, store: str, file: str) -> Document:
-        return _document(self.call("GET", f"/v1/vector_stores/{store}/files/{file}"), {})
+        return _document(self.call("GET", f"/v1/vector_stores/{store}/files/{file}"))
 
     def delete_file(self, file: str) -> None:
         """Delete a file, from every knowledge base too."""
         self.call("DELETE", f"/v1/files/{file}")
+
+    def take_out(self, store: str, file: str) -> None:
+        """Take a file out of a knowledge base; it stays its tenant's."""
+        self.call("DELETE", f"/v1/vector_stores/{store}/files/{file}")
 
     def call(self, method: str, path: str, **options: Any) -> Json:
         """One request of the API; `options` are httpx's."""
@@ -341,22 +347,29 @@ def _error(error: Json, status: int | None = None) -> GatewayError:
 
 
 def _store(item: Json) -> Store:
-    counts = item.get("file_counts") or {}
+    counts, shared = item.get("file_counts") or {}, item.get("shared")
+    name = item.get("name") or item["id"]
     return Store(
-        item["id"], item.get("name") or item["id"], counts.get("completed", 0), counts.get("total", 0)
+        item["id"],
+        f"{shared['tenant']} / {name}" if shared else name,
+        counts.get("completed", 0),
+        counts.get("total", 0),
+        shared["right"] if shared else None,
     )
 
 
-def _document(item: Json, file: Json) -> Document:
-    told = item.get("progress") or {}
+def _document(item: Json, file: Json | None = None) -> Document:
+    """A file in a knowledge base; `file` is the file itself where it is one's own."""
+    told, known = item.get("progress") or {}, file or {}
     return Document(
         id=item["id"],
-        filename=file.get("filename") or item["id"],
-        bytes=file.get("bytes") or 0,
+        filename=known.get("filename") or item.get("filename") or item["id"],
+        bytes=known.get("bytes") or item.get("usage_bytes") or 0,
         created_at=item.get("created_at") or 0,
         status=item.get("status") or "in_progress",
         error=(item.get("last_error") or {}).get("message") or "",
         progress=Progress(told.get("step") or "received", told.get("done") or 0, told.get("total") or 0),
+        own=file is not None,
     )
 
 

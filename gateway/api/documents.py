@@ -74,7 +74,7 @@ def routes(documents: Documents, client: httpx.AsyncClient) -> APIRouter:
         return await forward(request, documents.headers(asker))
 
     router.add_api_route("/files/{file_id}/passage", passage, methods=["GET"])
-    every: Any = ["GET", "POST", "DELETE"]
+    every: Any = ["GET", "POST", "PUT", "DELETE"]
     for path in ("/files", "/files/{rest:path}", "/vector_stores", "/vector_stores/{rest:path}"):
         router.add_api_route(path, owned, methods=every, include_in_schema=False)
     return router

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from praxis.errors import UpstreamError
+from praxis.errors import NotFound, UpstreamError
 from rag.answer import grounding
 from rag.answer.citations import Annotator, Evidence, Reading, Untouched
 from rag.answer.context import PASSAGE_TOKENS, Context, distinct, estimate_tokens, pack, question_in
@@ -24,7 +24,7 @@ from rag.answer.form import Form, Search
 from rag.answer.neighbours import Articles, neighbours
 from rag.answer.prompts import WORDING, Language, language_of
 from rag.answer.reply import annotated, annotated_stream, said, said_stream
-from rag.api.asker import OPERATOR, asker_of
+from rag.api.asker import OPERATOR, Asker, asker_of
 from rag.generation import Generation, Refused, Reply
 from rag.index.filters import Filter, parse
 from rag.passages import FACTS, Hit
@@ -41,8 +41,6 @@ _ASKER_HEADERS = (
 _TIGHTER = 3  # times that a prompt refused as too long is packed smaller and sent again
 
 T = TypeVar("T")
-Permit = Callable[[Request, Sequence[str]], Awaitable[None]]
-"""Raises NotFound unless the asker may search all of these stores."""
 
 
 class Library(Articles, Protocol):
@@ -62,7 +60,18 @@ class Library(Articles, Protocol):
 class Links(Protocol):
     """Signed links to passages (rag/links.py)."""
 
-    def passage(self, file_id: str, start: int, end: int, tenant: str) -> str: ...
+    def passage(self, file_id: str, start: int, end: int, tenant: str, key: str) -> str: ...
+
+
+class Permits(Protocol):
+    """Who may search what (rag/api/access.py)."""
+
+    @property
+    def withdrawn(self) -> int:
+        """How many shares ended since the process began."""
+
+    async def permit(self, request: Request, store_ids: Sequence[str]) -> None:
+        """Raises NotFound unless whoever sent `request` may search all of these stores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +81,15 @@ class Answers:
     library: Library
     generation: Generation
     links: Links
-    permit: Permit
+    permits: Permits
 
     async def respond(self, request: Request, asked: grounding.Request, form: Form) -> Response:
         """The response to `asked`, which came in `request`. Raises PraxisErrors."""
         asker = asker_of(request)
-        if asked.search:
-            await self.permit(request, asked.search.store_ids)
+        leave = Leave(self.permits, request, asked, self.library)
+        await leave.ask()
         answering = _Answering(
-            self.library, self.generation, self.links, asked, form, request.headers, asker.tenant
+            self.library, self.generation, self.links, asked, form, request.headers, asker, leave
         )
         try:
             return await _while_connected(request, answering.respond())
@@ -88,6 +97,49 @@ class Answers:
             return Response(
                 refusal.content, refusal.status, headers=refusal.headers, media_type="application/json"
             )
+
+
+class Leave:
+    """Whether a question may still be answered from what it began with: a share that ends while it runs ends it, too.
+
+    Checking costs nothing as long as no share ends anywhere.
+    """
+
+    def __init__(
+        self, permits: Permits, request: Request, asked: grounding.Request, library: Library
+    ) -> None:
+        self._permits = permits
+        self._request = request
+        self._asked = asked
+        self._library = library
+        self._seen = permits.withdrawn
+        self._stores: frozenset[str] = frozenset()
+
+    async def ask(self) -> None:
+        """Raises NotFound or NotPermitted unless the asker may search what the request names."""
+        if self._asked.search:
+            await self._permits.permit(self._request, self._asked.search.store_ids)
+
+    async def stores(self) -> list[str]:
+        """The stores to answer from: the assistant's, and those that the request names."""
+        found = await self._found()
+        self._stores = frozenset(found)
+        return found
+
+    async def check(self) -> None:
+        """Raises as `ask` does, and NotFound where the assistant's knowledge is no longer shared with it."""
+        withdrawn = self._permits.withdrawn
+        if withdrawn == self._seen:
+            return
+        await self.ask()
+        if not self._stores.issubset(await self._found()):
+            raise NotFound(f"What `{self._asked.name}` answered from is no longer shared; ask again.")
+        self._seen = withdrawn
+
+    async def _found(self) -> list[str]:
+        assistant, search = self._asked.assistant, self._asked.search
+        own = await self._library.stores_named(OPERATOR, assistant.knowledge) if assistant else []
+        return list(dict.fromkeys([*own, *(search.store_ids if search else ())]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +152,8 @@ class _Answering:
     asked: grounding.Request
     form: Form
     headers: Headers
-    tenant: str
+    asker: Asker
+    leave: Leave
 
     async def respond(self) -> Response:
         """The response; nothing is sent before the model's first event. Raises Refused and PraxisErrors."""
@@ -110,28 +163,27 @@ class _Answering:
         if assistant and assistant.language != "auto":
             language = assistant.language
         filters = self._filters()
-        stores = await self._stores()
+        stores = await self.leave.stores()
         query = await self._query(question, language) if stores else question
         found, hits = await self._search(stores, query, filters)
         if not hits:
             words = WORDING[language].irrelevant if found else WORDING[language].empty
             return self._nothing(words, Search(query))
         beside = await self._beside(hits, stores, filters)
+        await self.leave.check()
         context, opened = await self._generate(distinct([*hits, *beside]), language)
         reading = self._reading(context.hits, question, language, stores)
         async with AsyncExitStack() as undo:
             if isinstance(opened, Reply):
                 undo.push_async_callback(opened.aclose)
             search = await self._shown(query, context.hits, {each.passage.id for each in hits})
+            await self.leave.check()
             undo.pop_all()  # From here on what answers closes it.
         if isinstance(opened, dict):
-            return JSONResponse(self.form.whole(*await annotated(opened, reading), search))
+            completion, evidence = await annotated(opened, reading)
+            await self.leave.check()
+            return JSONResponse(self.form.whole(completion, evidence, search))
         return await self._stream(opened, reading, search)
-
-    async def _stores(self) -> list[str]:
-        assistant, search = self.asked.assistant, self.asked.search
-        own = await self.library.stores_named(OPERATOR, assistant.knowledge) if assistant else []
-        return list(dict.fromkeys([*own, *(search.store_ids if search else ())]))
 
     async def _query(self, question: str, language: Language) -> str:
         """What to search for: the question itself, or where it goes on from earlier ones what it means."""
@@ -140,12 +192,12 @@ class _Answering:
             return question
 
         async def ask(body: Mapping[str, Any]) -> dict[str, Any]:
-            return await self.generation.complete({"model": self.asked.model, **body}, self._asker)
+            return await self.generation.complete({"model": self.asked.model, **body}, self._said_by)
 
         return await following.query(ask, self.asked.body)
 
     @property
-    def _asker(self) -> dict[str, str]:
+    def _said_by(self) -> dict[str, str]:
         """The headers that say who asks."""
         return {name: value for name in _ASKER_HEADERS if (value := self.headers.get(name))}
 
@@ -193,7 +245,7 @@ class _Answering:
                 passage_tokens=PASSAGE_TOKENS >> attempt,
             )
             try:
-                return context, await start(asked.for_model(context.messages), self._asker)
+                return context, await start(asked.for_model(context.messages), self._said_by)
             except Refused as refusal:
                 if not refusal.too_long or attempt == _TIGHTER:
                     raise
@@ -210,7 +262,9 @@ class _Answering:
             language=language,
             similarity=self.library.similarity,
             find_article=lambda law, article: self.library.article(stores, law, article),
-            link=lambda passage: self.links.passage(passage.file_id, passage.start, passage.end, self.tenant),
+            link=lambda passage: self.links.passage(
+                passage.file_id, passage.start, passage.end, self.asker.tenant, self.asker.key
+            ),
         )
 
     async def _shown(self, query: str, shown: Sequence[Hit], found: Collection[int]) -> Search:
@@ -239,6 +293,7 @@ class _Answering:
         async def all_events() -> AsyncIterator[bytes]:
             yield first
             async for payload in events:
+                await self.leave.check()
                 yield payload
 
         return _Stream(opened, self.form.stream(annotated_stream(all_events(), reading), search))

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from fastapi import Depends, Request
 
-from praxis.errors import NotAuthenticated, NotFound, NotPermitted
+from praxis.errors import NotAuthenticated, NotPermitted
 
 OPERATOR = "operator"
 """The tenant that owns the knowledge bases of models.yaml."""
@@ -22,6 +22,11 @@ class Asker:
     key: str
     role: str
     knowledge: frozenset[str] | None  # names or ids; None is all
+
+    @property
+    def admin(self) -> bool:
+        """Whether it is an admin's key."""
+        return self.role == "admin"
 
     def may_use(self, store_id: str, name: str) -> bool:
         """Whether the key may use a knowledge base of its tenant."""
@@ -53,12 +58,3 @@ def asker_of(request: Request) -> Asker:
 
 Asking = Annotated[Asker, Depends(asker_of)]
 """The parameter type by which a route receives who asks."""
-
-
-def only_own(found: str, asker: Asker, store_id: str) -> None:
-    """Raises NotFound when a store belongs to another tenant, as if there were none."""
-    if found != asker.tenant:
-        raise NotFound(
-            f"There is no vector store `{store_id}`; list yours with `GET /v1/vector_stores`.",
-            param="vector_store_id",
-        )

@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from praxis.errors import InvalidRequest, NotFound, NotPermitted, TooLarge
+from rag.api.access import Access
 from rag.api.asker import Asking
 from rag.files import MAX_BYTES, File
 from rag.library import Library
@@ -42,8 +43,8 @@ def describe(file: File) -> dict[str, Any]:
     }
 
 
-def routes(library: Library, links: Links) -> APIRouter:
-    """The routes; `links` checks those to passages."""
+def routes(library: Library, links: Links, access: Access) -> APIRouter:
+    """The routes; `links` checks those to passages, and `access` whether who asked may still read them."""
     router = APIRouter()
     files = library.files
 
@@ -86,12 +87,20 @@ def routes(library: Library, links: Links) -> APIRouter:
 
     @router.get("/v1/files/{file_id}/passage", response_class=HTMLResponse)
     async def passage(
-        file_id: str, start: int, end: int, tenant: str, expires: int, signature: str
+        file_id: str, start: int, end: int, tenant: str, expires: int, signature: str, key: str = ""
     ) -> HTMLResponse:
         if not links.opens(
-            tenant=tenant, file_id=file_id, start=start, end=end, expires=expires, signature=signature
+            tenant=tenant,
+            key=key,
+            file_id=file_id,
+            start=start,
+            end=end,
+            expires=expires,
+            signature=signature,
         ):
             raise NotPermitted("This link has expired or was altered; ask again to get a fresh one.")
+        if not await run_in_threadpool(access.opens, tenant, key, file_id):
+            raise _gone()
         return await run_in_threadpool(_page, library, file_id, start, end)
 
     return router
@@ -154,7 +163,7 @@ def _page(library: Library, file_id: str, start: int, end: int) -> HTMLResponse:
     document = library.files.document(file_id)
     title = library.describe(file_id, start, end)
     if document is None or title is None or not 0 <= start <= end <= len(document.text):
-        raise NotFound("The passage is gone: its file was deleted or replaced.")
+        raise _gone()
     text = document.text
     left = text.rfind("\n", 0, max(0, start - _AROUND)) + 1
     right = text.find("\n", min(len(text), end + _AROUND))
@@ -167,6 +176,10 @@ def _page(library: Library, file_id: str, start: int, end: int) -> HTMLResponse:
     return HTMLResponse(
         _TEMPLATE.format_map({key: html.escape(value) for key, value in shown.items()}), headers=_HEADERS
     )
+
+
+def _gone() -> NotFound:
+    return NotFound("The passage is gone: its file was deleted or replaced, or is no longer shared with you.")
 
 
 _HEADERS = {

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from rag.api.access import Access
 from rag.api.asker import Asking
 from rag.api.bodies import Body, integer
-from rag.api.vector_stores import Access
 from rag.stores import refuse_expired
 from rag.tuning import Tunings, read
 
@@ -21,19 +21,19 @@ def routes(tunings: Tunings, access: Access) -> APIRouter:
 
     @router.post("/{store_id}/tuning")
     def begin(store_id: str, asker: Asking, body: Body) -> dict[str, Any]:
-        refuse_expired(access.own(asker, store_id))
+        refuse_expired(access.owned(asker, store_id))
         seed = integer(body, "seed", 0, 0, _LARGEST_SEED)
         tunings.start(store_id, read(body.get("questions")), seed)
         return tunings.describe(store_id)
 
     @router.get("/{store_id}/tuning")
     def look(store_id: str, asker: Asking) -> dict[str, Any]:
-        access.own(asker, store_id)
+        access.owned(asker, store_id)
         return tunings.describe(store_id)
 
     @router.delete("/{store_id}/tuning")
     def forget(store_id: str, asker: Asking) -> dict[str, Any]:
-        access.own(asker, store_id)
+        access.owned(asker, store_id)
         tunings.remove(store_id)
         return tunings.describe(store_id)
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from starlette.concurrency import run_in_threadpool
 
-from praxis.config import Config
 from praxis.errors import InvalidRequest
-from rag.api.asker import OPERATOR, Asker, Asking, asker_of, only_own
+from rag.api.access import Access
+from rag.api.asker import Asking
 from rag.api.bodies import Body, integer, pairs, text
 from rag.index import filters
 from rag.library import Library
@@ -25,45 +25,8 @@ _CHUNK = (800, 0)
 _LONGEST_QUERY = 8_192
 
 
-class Access:
-    """Which stores an asker may read: its own, and for searching those of the operator that an assistant names."""
-
-    def __init__(self, library: Library, config: Callable[[], Config]) -> None:
-        self._library = library
-        self._config = config
-
-    def own(self, asker: Asker, store_id: str) -> Mapping[str, Any]:
-        """A store of the asker's tenant. Raises NotFound, or NotPermitted where its key is limited to others."""
-        store = self._library.stores.get(store_id)
-        only_own(store["tenant"], asker, store_id)
-        asker.check(store_id, store["name"])
-        return store
-
-    def readable(self, asker: Asker, store_id: str) -> Mapping[str, Any]:
-        """A store that the asker may search; raises as `own` does."""
-        store = self._library.stores.get(store_id)
-        if store["tenant"] != OPERATOR or not self._shared(store):
-            only_own(store["tenant"], asker, store_id)
-        asker.check(store_id, store["name"])
-        return store
-
-    async def permit(self, request: Request, store_ids: Sequence[str]) -> None:
-        """Raises NotFound or NotPermitted unless whoever sent `request` may search all of these stores."""
-        asker = asker_of(request)
-        for each in store_ids:
-            refuse_expired(await run_in_threadpool(self.readable, asker, each))
-
-    def _shared(self, store: Mapping[str, Any]) -> bool:
-        named = {name for each in self._config().assistants.values() for name in each.knowledge}
-        if store["id"] in named:
-            return True
-        return store["name"] in named and self._library.stores.named(OPERATOR, [store["name"]]) == [
-            store["id"]
-        ]
-
-
 def describe(store: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
-    """OpenAI's vector store object."""
+    """OpenAI's vector store object; `shared` is ours: of another tenant's store whose it is and what one may do."""
     end, days = expires_at(store), store["expires_days"]
     try:
         refuse_expired(store)
@@ -83,11 +46,12 @@ def describe(store: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, A
         "expires_at": end,
         "last_active_at": store["last_active_at"],
         "metadata": store["metadata"],
+        "shared": {"tenant": store["tenant"], "right": store["shared"]} if store.get("shared") else None,
     }
 
 
 def describe_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenAI's vector store file object; its id is the file's. `progress` is ours."""
+    """OpenAI's vector store file object; its id is the file's. `filename` and `progress` are ours."""
     error = entry["error_code"] and {"code": entry["error_code"], "message": entry["error_message"]}
     size = {"max_chunk_size_tokens": entry["chunk_size"], "chunk_overlap_tokens": entry["chunk_overlap"]}
     return {
@@ -95,6 +59,7 @@ def describe_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
         "object": "vector_store.file",
         "created_at": entry["created_at"],
         "vector_store_id": entry["store_id"],
+        "filename": entry["filename"],
         "status": entry["status"],
         "last_error": error,
         "usage_bytes": entry["usage_bytes"],
@@ -165,18 +130,19 @@ def _add_stores(router: APIRouter, library: Library, access: Access) -> None:
         after: str | None = None,
         before: str | None = None,
     ) -> dict[str, Any]:
-        rows, more = stores.list(asker.tenant, Page(limit, order, after, before))
+        held = access.all(asker)
+        rows, more = stores.list(asker.tenant, held.keys(), Page(limit, order, after, before))
         counts = stores.counts([each["id"] for each in rows])
-        usable = [each for each in rows if asker.may_use(each["id"], each["name"])]
+        usable = [each for row in rows if (each := access.listed(asker, row, held.get(row["id"])))]
         return listing([describe(each, counts[each["id"]]) for each in usable], more)
 
     @router.get("/{store_id}")
     def retrieve(store_id: str, asker: Asking) -> dict[str, Any]:
-        return told(access.own(asker, store_id))
+        return told(access.readable(asker, store_id))
 
     @router.post("/{store_id}")
     def update(store_id: str, asker: Asking, body: Body) -> dict[str, Any]:
-        access.own(asker, store_id)
+        access.owned(asker, store_id)
         values: dict[str, Any] = {}
         if "name" in body:
             values["name"] = text(body, "name", 512)
@@ -190,13 +156,13 @@ def _add_stores(router: APIRouter, library: Library, access: Access) -> None:
 
     @router.delete("/{store_id}")
     def delete(store_id: str, asker: Asking) -> dict[str, Any]:
-        access.own(asker, store_id)
+        access.owned(asker, store_id)
         stores.delete(store_id)
         return {"id": store_id, "object": "vector_store.deleted", "deleted": True}
 
     @router.post("/{store_id}/rebuild")
     def rebuild(store_id: str, asker: Asking) -> dict[str, Any]:
-        access.own(asker, store_id)
+        access.owned(asker, store_id)
         stores.rebuild(store_id)
         return told(stores.get(store_id))
 
@@ -206,7 +172,7 @@ def _add_files(router: APIRouter, library: Library, access: Access) -> None:
 
     @router.post("/{store_id}/files")
     def attach(store_id: str, asker: Asking, body: Body, response: Response) -> dict[str, Any]:
-        refuse_expired(access.own(asker, store_id))
+        refuse_expired(access.writable(asker, store_id))
         response.headers.update(_POLL)
         return describe_entry(stores.attach(asker.tenant, store_id, _attachment(body, body)))
 
@@ -220,19 +186,19 @@ def _add_files(router: APIRouter, library: Library, access: Access) -> None:
         before: str | None = None,
         filter: Status | None = None,  # noqa: A002 - OpenAI's name for it
     ) -> dict[str, Any]:
-        access.own(asker, store_id)
+        access.readable(asker, store_id)
         rows, more = stores.entries(store_id, Page(limit, order, after, before), filter)
         return listing([describe_entry(each) for each in rows], more)
 
     @router.get("/{store_id}/files/{file_id}")
     def retrieve(store_id: str, file_id: str, asker: Asking, response: Response) -> dict[str, Any]:
-        access.own(asker, store_id)
+        access.readable(asker, store_id)
         response.headers.update(_POLL)
         return describe_entry(stores.entry(store_id, file_id))
 
     @router.post("/{store_id}/files/{file_id}")
     def update(store_id: str, file_id: str, asker: Asking, body: Body) -> dict[str, Any]:
-        access.own(asker, store_id)
+        access.writable(asker, store_id)
         stores.entry(store_id, file_id)
         return describe_entry(
             stores.describe(store_id, file_id, pairs(body, "attributes", strings_only=False))
@@ -240,13 +206,13 @@ def _add_files(router: APIRouter, library: Library, access: Access) -> None:
 
     @router.delete("/{store_id}/files/{file_id}")
     def detach(store_id: str, file_id: str, asker: Asking) -> dict[str, Any]:
-        access.own(asker, store_id)
+        access.writable(asker, store_id)
         stores.detach(store_id, file_id)
         return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True}
 
     @router.get("/{store_id}/files/{file_id}/content")
     def content(store_id: str, file_id: str, asker: Asking) -> dict[str, Any]:
-        access.own(asker, store_id)
+        access.readable(asker, store_id)
         stores.entry(store_id, file_id)
         document = library.files.document(file_id)
         data = [{"type": "text", "text": document.text}] if document else []
@@ -266,19 +232,19 @@ def _add_batches(router: APIRouter, library: Library, access: Access) -> None:
 
     @router.post("/{store_id}/file_batches")
     def create(store_id: str, asker: Asking, body: Body, response: Response) -> dict[str, Any]:
-        refuse_expired(access.own(asker, store_id))
+        refuse_expired(access.writable(asker, store_id))
         response.headers.update(_POLL)
         return told(stores.attach_batch(asker.tenant, store_id, _batch(body)))
 
     @router.get("/{store_id}/file_batches/{batch_id}")
     def retrieve(store_id: str, batch_id: str, asker: Asking, response: Response) -> dict[str, Any]:
-        access.own(asker, store_id)
+        access.readable(asker, store_id)
         response.headers.update(_POLL)
         return told(stores.batch(store_id, batch_id))
 
     @router.post("/{store_id}/file_batches/{batch_id}/cancel")
     def cancel(store_id: str, batch_id: str, asker: Asking) -> dict[str, Any]:
-        access.own(asker, store_id)
+        access.writable(asker, store_id)
         return told(stores.cancel(store_id, batch_id))
 
     @router.get("/{store_id}/file_batches/{batch_id}/files")
@@ -292,7 +258,7 @@ def _add_batches(router: APIRouter, library: Library, access: Access) -> None:
         before: str | None = None,
         filter: Status | None = None,  # noqa: A002 - OpenAI's name for it
     ) -> dict[str, Any]:
-        access.own(asker, store_id)
+        access.readable(asker, store_id)
         stores.batch(store_id, batch_id)
         rows, more = stores.entries(store_id, Page(limit, order, after, before), filter, batch_id)
         return listing([describe_entry(each) for each in rows], more)
@@ -301,7 +267,8 @@ def _add_batches(router: APIRouter, library: Library, access: Access) -> None:
 def _add_search(router: APIRouter, library: Library, access: Access) -> None:
     @router.post("/{store_id}/search")
     async def search(store_id: str, asker: Asking, body: Body) -> dict[str, Any]:
-        refuse_expired(await run_in_threadpool(access.readable, asker, store_id))
+        before = access.withdrawn
+        refuse_expired(await run_in_threadpool(access.searchable, asker, store_id))
         queries = _queries(body)
         limit = integer(body, "max_num_results", 10, 1, 50)
         wanted = filters.parse(body["filters"]) if "filters" in body else None
@@ -315,6 +282,8 @@ def _add_search(router: APIRouter, library: Library, access: Access) -> None:
         hits = sorted(best.values(), key=lambda each: -each.score)[:limit]
         attributes = await run_in_threadpool(library.attributes, hits)
         await run_in_threadpool(library.stores.touch, [store_id])
+        if access.withdrawn != before:
+            await run_in_threadpool(access.searchable, asker, store_id)
         data = [
             {
                 "file_id": hit.passage.file_id,

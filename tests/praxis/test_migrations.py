@@ -17,6 +17,7 @@ from praxis.keys import Keys
 from praxis.state import Step, connect, migrate, writing
 from praxis.usage import Usage
 from rag import tables
+from rag.shares import Grantee, Shares
 from tests.processes import ROOT, free_port
 from tests.services import PostgreSQL
 
@@ -120,6 +121,9 @@ def test_the_version_before_comes_forward_with_every_row(database: Engine) -> No
     for each in told:
         scores.add("law-adapter", state.adapters[0].revision, each)
     assert Scores(database).last() == {state.revisions[0].upstream: told[1:]}
+    shares, store = Shares(database), str(old["rag_store"][0]["id"])
+    shares.grant(store, Grantee("tenant", "医院"), "write", user.key_id)
+    assert shares.held("医院", "key_1") == {store: "write"}
     assert keys.rotate("律所", overlap=60)[0] == user.key_id
     assert keys.update("律所", {"rpm": 5}) == user.key_id
 

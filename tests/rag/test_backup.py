@@ -15,6 +15,10 @@ def test_documents_come_back_searchable(rag: Rag, model: Path, tmp_path: Path) -
         vector_store_id=store.id, file=("case.txt", content), poll_interval_ms=100
     )
     assert file.status == "completed"
+    shared = rag.request(
+        "PUT", f"/v1/vector_stores/{store.id}/shares", tenant="firm", json={"tenant": "guest"}
+    )
+    assert shared.status_code == 200
     stop = threading.Event()
 
     def come_and_go() -> None:
@@ -42,3 +46,4 @@ def test_documents_come_back_searchable(rag: Rag, model: Path, tmp_path: Path) -
         found = again.vector_stores.search(vector_store_id=store.id, query="谁保存加班费凭证？").data
         assert found[0].content[0].text in content.decode()
         assert again.files.content(file.id).read() == content
+        assert other.client("guest").vector_stores.search(store.id, query="谁保存加班费凭证？").data

@@ -16,6 +16,11 @@ def links(rag: Rag) -> Links:
 
 
 @pytest.fixture
+def tenant(client: openai.OpenAI) -> str:
+    return str(client.default_headers["x-praxis-tenant"])
+
+
+@pytest.fixture
 def evil(client: openai.OpenAI) -> str:
     file_id = client.files.create(file=("<b>x</b>.txt", EVIL.encode()), purpose="assistants").id
     store = client.vector_stores.create()
@@ -35,27 +40,35 @@ def test_a_signed_link_shows_the_passage_marked(rag: Rag, labour_law: str, links
     assert f"<mark>{hit.content[0].text}</mark>" in reply.text
 
 
-def test_what_a_document_says_is_shown_and_never_run(links: Links, evil: str) -> None:
-    page = httpx.get(links.passage(evil, 0, len(EVIL), "t")).text
+def test_what_a_document_says_is_shown_and_never_run(links: Links, evil: str, tenant: str) -> None:
+    page = httpx.get(links.passage(evil, 0, len(EVIL), tenant)).text
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; {braces} &amp;" in page
     assert "<b>" not in page
 
 
-def test_an_altered_expired_or_foreign_link_does_not_open(links: Links, evil: str, rag: Rag) -> None:
-    url = links.passage(evil, 0, 5, "t")
+def test_a_link_of_who_may_not_read_the_file_does_not_open(links: Links, evil: str) -> None:
+    assert httpx.get(links.passage(evil, 0, 5, "stranger")).status_code == 404
+
+
+def test_an_altered_expired_or_foreign_link_does_not_open(
+    links: Links, evil: str, rag: Rag, tenant: str
+) -> None:
+    url = links.passage(evil, 0, 5, tenant)
     for bad in (
         url.replace("end=5", "end=6"),
         url.replace("tenant=t", "tenant=u"),
         url[:-2],
-        links.passage(evil, 0, 5, "t", lifetime=-1),
-        Links("another secret", lambda: rag.url).passage(evil, 0, 5, "t"),
+        links.passage(evil, 0, 5, tenant, lifetime=-1),
+        Links("another secret", lambda: rag.url).passage(evil, 0, 5, tenant),
     ):
         reply = httpx.get(bad)
         assert reply.status_code == 403
         assert "ask again" in reply.json()["error"]["message"]
 
 
-def test_a_link_to_a_deleted_file_says_so(links: Links, evil: str, client: openai.OpenAI) -> None:
+def test_a_link_to_a_deleted_file_says_so(
+    links: Links, evil: str, client: openai.OpenAI, tenant: str
+) -> None:
     client.files.delete(evil)
-    assert httpx.get(links.passage(evil, 0, 5, "t")).status_code == 404
+    assert httpx.get(links.passage(evil, 0, 5, tenant)).status_code == 404

@@ -35,7 +35,8 @@ def show(session: Session) -> None:
         if store is None:
             st.info(session.locale.t("documents.none"), icon=":material/folder_open:")
             return
-        upload_form(session, store)
+        if store.right != "read":
+            upload_form(session, store)
         list_documents(session, gateway, store)
 
 
@@ -58,19 +59,28 @@ def choose_store(session: Session, gateway: Gateway, stores: list[Store]) -> Sto
         format_func=lambda store: (
             known[store].name if names[known[store].name] == 1 else f"{known[store].name} · {store}"
         ),
-        captions=[t("documents.count", count=store.total) for store in stores],
+        captions=[caption(session, store) for store in stores],
         key="store",
         label_visibility="collapsed",
         persist_state="session",
     )
     store = known[chosen]
-    if st.button(t("documents.delete_store"), type="tertiary", icon=":material/delete:"):
+    if store.right is None and st.button(
+        t("documents.delete_store"), type="tertiary", icon=":material/delete:"
+    ):
         confirm(
             session,
             t("documents.delete_store_confirm", name=store.name),
             lambda: gateway.delete_store(store.id),
         )
     return store
+
+
+def caption(session: Session, store: Store) -> str:
+    """What stands below a knowledge base: how much is in it, and what one may do with another's."""
+    t = session.locale.t
+    count = t("documents.count", count=store.total)
+    return f"{count} · {t(f'documents.shared.{store.right}')}" if store.right else count
 
 
 def create_store(session: Session, gateway: Gateway, stores: list[Store]) -> None:
@@ -122,7 +132,7 @@ def list_documents(session: Session, gateway: Gateway, store: Store) -> None:
         for column, name in zip(head, ("name", "size", "date", "status"), strict=False):
             column.caption(t(f"documents.column.{name}"))
         for document in documents:
-            show_document(session, gateway, document)
+            show_document(session, gateway, store, document)
     if any(document.status == "in_progress" for document in documents):
         look_again()
 
@@ -139,7 +149,7 @@ def look_again() -> None:
     st.fragment(look, run_every=LOOK_AGAIN)()
 
 
-def show_document(session: Session, gateway: Gateway, document: Document) -> None:
+def show_document(session: Session, gateway: Gateway, store: Store, document: Document) -> None:
     t = session.locale.t
     name, weight, date, status, action = st.columns(WIDTHS, vertical_alignment="center")
     name.text(document.filename)
@@ -151,13 +161,15 @@ def show_document(session: Session, gateway: Gateway, document: Document) -> Non
     if document.status == "in_progress":
         label = how_far(document.progress, session.locale)
     status.badge(label, color=colour, help=document.error or None)
-    if action.button(
+    if store.right != "read" and action.button(
         t("documents.delete"), key=f"delete-{document.id}", type="tertiary", icon=":material/delete:"
     ):
         confirm(
             session,
             t("documents.delete_confirm", name=document.filename),
-            lambda: gateway.delete_file(document.id),
+            lambda: (
+                gateway.delete_file(document.id) if document.own else gateway.take_out(store.id, document.id)
+            ),
         )
 
 

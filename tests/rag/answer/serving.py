@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,8 +40,21 @@ assistants:
 class Links:
     """Links without a signature, readable in an assertion."""
 
-    def passage(self, file_id: str, start: int, end: int, tenant: str) -> str:
+    def passage(self, file_id: str, start: int, end: int, tenant: str, key: str) -> str:
         return f"https://praxis.test/v1/files/{file_id}/passage?start={start}&end={end}&tenant={tenant}"
+
+
+@dataclass
+class Permits:
+    """Everybody may search what the corpus has, for ever."""
+
+    corpus: Corpus
+    withdrawn: int = 0
+
+    async def permit(self, request: Request, store_ids: Sequence[str]) -> None:
+        for store_id in store_ids:
+            if store_id not in {each.store_id for each in self.corpus.passages}:
+                raise NotFound(f"There is no vector store `{store_id}`.", param="tools")
 
 
 class Answering:
@@ -60,12 +74,7 @@ class Answering:
         app = FastAPI(lifespan=lifespan)
         http_errors.install(app)
 
-        async def permit(_: Request, store_ids: Sequence[str]) -> None:
-            for store_id in store_ids:
-                if store_id not in {each.store_id for each in corpus.passages}:
-                    raise NotFound(f"There is no vector store `{store_id}`.", param="tools")
-
-        answers = Answers(corpus, self.generation, Links(), permit)
+        answers = Answers(corpus, self.generation, Links(), Permits(corpus))
         app.include_router(chat.routes(answers, lambda: config))
         app.include_router(responses.routes(answers, lambda: config))
         self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="warning"))
