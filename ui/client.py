@@ -157,11 +157,15 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A chat request: `messages` as the API takes them; `stores` are the knowledge bases to search, if any."""
+    """A chat request: `messages` as the API takes them; `stores` are the knowledge bases to search, if any.
+
+    `settings` are further fields of the request, such as a temperature.
+    """
 
     model: str
     messages: Sequence[Mapping[str, str]]
     stores: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def body(self) -> Json:
         body: Json = {
@@ -169,6 +173,7 @@ class Question:
             "messages": [dict(message) for message in self.messages],
             "stream": True,
             "stream_options": {"include_usage": True},
+            **self.settings,
         }
         if self.stores:
             body["tools"] = [{"type": "file_search", "vector_store_ids": list(self.stores)}]

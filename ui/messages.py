@@ -10,6 +10,7 @@ from ui.conversation import Choice, Side, Turn
 from ui.markup import CONTEXT
 from ui.passage import Passage
 from ui.reply import Phase, Reply
+from ui.settings import Settings
 
 
 def question_of(turn: Turn) -> Json:
@@ -31,7 +32,12 @@ def answer_of(turn: Turn, side: Side) -> Json:
         "question_id": turn.item,
         "side": side,
         "model": choice.model,
-        "settings": {"vector_stores": list(choice.stores), "own_documents": choice.own_documents},
+        "settings": {
+            "vector_stores": list(choice.stores),
+            "own_documents": choice.own_documents,
+            "assistant": choice.assistant,
+            **turn.settings.kept(),
+        },
         "figures": _figures(reply),
     }
     if reply.thinking:
@@ -60,6 +66,7 @@ def turns_of(items: Iterable[Json]) -> list[Turn]:
             place = Side(side)
             turn.answers[place] = item["id"]
             turn.choices[place] = _choice(item)
+            turn.settings = Settings.of(item.get("settings") or {})
             turn.replies[place] = _reply(item)
     return [_in_order(turn) for turn in turns.values() if turn.replies]
 
@@ -104,6 +111,7 @@ def _choice(item: Json) -> Choice:
         item.get("model") or "",
         tuple(settings.get("vector_stores") or ()),
         own_documents=bool(settings.get("own_documents")),
+        assistant=bool(settings.get("assistant")),
     )
 
 
@@ -112,7 +120,7 @@ def _reply(item: Json) -> Reply:
     finish = item.get("finish_reason")
     usage = Usage(int(figures.get("prompt_tokens", 0)), int(figures.get("completion_tokens", 0)))
     return Reply(
-        grounded=item["side"] == Side.GROUNDED,
+        grounded=_choice(item).grounded(Side(item["side"])),
         phase=Phase.FAILED
         if error
         else Phase.DONE
@@ -147,10 +155,11 @@ def _passage(runs: Sequence[Json]) -> Passage:
 
 def _turn(item: Json) -> Turn:
     settings = item.get("settings") or {}
-    turn = Turn(_text(item), {}, {}, item=item["id"], blind=bool(settings.get("blind")), recalled=True)
-    if set(order := settings.get("order") or ()) == set(Side):
-        turn.order = tuple(Side(side) for side in order)
-    return turn
+    named = [Side(side) for side in settings.get("order") or () if side in set(Side)]
+    # A side that the order does not name stands to the right of those that it does.
+    order = tuple(dict.fromkeys([*named, *Side]))
+    blind = bool(settings.get("blind"))
+    return Turn(_text(item), {}, {}, item=item["id"], order=order, blind=blind, recalled=True)
 
 
 def _in_order(turn: Turn) -> Turn:

@@ -13,6 +13,7 @@ from ui.conversation import MY_DOCUMENTS, Conversation, Side
 from ui.history import History
 from ui.keeper import Keeper
 from ui.messages import turns_of
+from ui.settings import DEFAULT, Settings
 from ui.uploads import Upload
 from ui.votes import Votes
 
@@ -34,6 +35,9 @@ class Session:
     notice: str | None = None  # a locale key, shown at the next sign-in
     assistant: str = ""  # chosen for the grounded side; the first one where this is none of them
     model: str = ""  # chosen for the raw side
+    other: str = ""  # chosen for the third one
+    third: bool = False  # whether there is a third one
+    settings: Settings = DEFAULT
     blind: bool = False  # whether the next answers are compared without knowing whose they are
     keeper: Keeper = field(default_factory=lambda: Keeper(Conversation()))
     uploads: list[Upload] = field(default_factory=list)
@@ -65,13 +69,19 @@ class Session:
         self.keeper = Keeper(Conversation(conversation, turns))
         if not turns:
             return
-        for side, choice in turns[-1].choices.items():
-            # The widget would go on showing what was chosen before.
-            st.session_state.pop(f"{side}-{self.locale.code}", None)
-            if side is Side.GROUNDED:
-                self.assistant = MY_DOCUMENTS if choice.own_documents else choice.model
-            else:
-                self.model = choice.model
+        last = turns[-1]
+        self.third, self.settings = Side.OTHER in last.choices, last.settings
+        # The widgets would go on showing what was chosen before.
+        for widget in (*Side, "third"):
+            st.session_state.pop(f"{widget}-{self.locale.code}", None)
+        for side, choice in last.choices.items():
+            match side:
+                case Side.GROUNDED:
+                    self.assistant = MY_DOCUMENTS if choice.own_documents else choice.model
+                case Side.RAW:
+                    self.model = choice.model
+                case Side.OTHER:
+                    self.other = choice.model
 
     def switch_language(self) -> None:
         """Go on in the next language."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from praxis.i18n import Locale
 from ui.client import GatewayError, Progress
 from ui.reply import Phase, Reply
+from ui.settings import Settings
 
 
 def sentence(error: GatewayError, locale: Locale) -> str:
@@ -48,6 +49,28 @@ def figures(reply: Reply, locale: Locale) -> str:
     if reply.rate is not None:
         told.append(t("stats.rate", rate=f"{reply.rate:.1f}"))
     return " · ".join(told)
+
+
+def verdict(given: str, letters: tuple[str, str], locale: Locale) -> str:
+    """Which of two answers, named by their letters, was the better one."""
+    if given in ("a", "b"):
+        return locale.t("judge.better", letter=letters["ab".index(given)])
+    return locale.t(f"judge.{given}")
+
+
+def settings_set(settings: Settings, locale: Locale) -> list[str]:
+    """Each setting that was made, with its value."""
+    t = locale.t
+    told = [
+        f"{t(f'settings.{name}')} {value}"
+        for name, value in settings.kept().items()
+        if name not in ("thinking", "system")
+    ]
+    if settings.thinking is not None:
+        told.append(f"{t('settings.thinking')} {t(f'settings.thinking_{1 if settings.thinking else 2}')}")
+    if settings.system:
+        told.append(f"{t('settings.system')}: {settings.system}")
+    return told
 
 
 def how_far(progress: Progress, locale: Locale) -> str:

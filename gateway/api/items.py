@@ -11,7 +11,7 @@ from gateway.api.bodies import Body
 from gateway.history.conversations import Item
 
 Word = Annotated[str, Field(max_length=256)]
-Plain = bool | int | FiniteFloat | Word | list[Word] | None
+Plain = bool | int | FiniteFloat | Annotated[str, Field(max_length=4096)] | list[Word] | None
 
 
 class Part(Body):

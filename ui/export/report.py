@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from praxis.i18n import Locale
 from ui.client import Citation
-from ui.conversation import LETTERS, Conversation, Side, Turn
+from ui.conversation import Conversation, Side, Turn
 from ui.markup import source_name, unmarked
 from ui.reply import Phase, Reply
-from ui.wording import figures, moment, sentence
+from ui.wording import figures, moment, sentence, settings_set, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +60,35 @@ def report_of(conversation: Conversation, locale: Locale) -> Report:
 
 def _entry(turn: Turn, locale: Locale) -> Entry:
     answers = tuple(_answer(turn, side, locale) for side in turn.order)
-    if turn.vote is None:
-        return Entry(turn.question, answers, "")
+    return Entry(turn.question, answers, _verdict(turn, locale))
+
+
+def _verdict(turn: Turn, locale: Locale) -> str:
+    """The verdict with its reasons; where there are more than two answers, it names the two."""
+    if turn.vote is None or turn.judged is None:
+        return ""
+    a, b = (turn.letter(side) for side in turn.judged)
+    pair = [locale.t("judge.pair", a=a, b=b)] if len(turn.order) > 2 else []
     reasons = [locale.t(f"judge.tag.{tag}") for tag in turn.vote.tags]
-    said = [locale.t(f"judge.{turn.vote.verdict}"), *reasons, turn.vote.comment]
-    verdict = locale.t("export.verdict", verdict=" · ".join(part for part in said if part))
-    return Entry(turn.question, answers, verdict)
+    said = [*pair, verdict(turn.vote.verdict, (a, b), locale), *reasons, turn.vote.comment]
+    return locale.t("export.verdict", verdict=" · ".join(part for part in said if part))
 
 
 def _answer(turn: Turn, side: Side, locale: Locale) -> Answer:
-    reply, choice, letter = turn.replies[side], turn.choices[side], LETTERS[turn.order.index(side)]
+    reply, choice, letter = turn.replies[side], turn.choices[side], turn.letter(side)
     t = locale.t
     notes = _notes(reply, locale)
     if turn.hidden:
         return Answer(t("judge.answer", letter=letter), unmarked(reply.text).strip(), "", "", notes, ())
-    settings = t("export.model", model=choice.model)
+    settings = [t("export.model", model=choice.model)]
     if choice.stores:
-        settings += " · " + t("export.stores", stores=", ".join(choice.stores))
+        settings.append(t("export.stores", stores=", ".join(choice.stores)))
+    settings += settings_set(turn.settings, locale)
     return Answer(
         heading=f"{letter} · {t(f'ask.{side}')}",
         text=reply.text.strip(),
         figures=figures(reply, locale),
-        settings=settings,
+        settings=" · ".join(settings),
         notes=notes + _warnings(reply, locale),
         sources=tuple(_source(citation, locale) for citation in reply.citations or ()),
     )

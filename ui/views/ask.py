@@ -1,4 +1,4 @@
-"""Ask and compare: one question, the grounded answer beside the model's own."""
+"""Ask and compare: one question, the grounded answer beside the model's own, and a third one beside both."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from html import escape
 
 import streamlit as st
 
-from ui.client import GatewayError, Model, Store
-from ui.conversation import LETTERS, MY_DOCUMENTS, Choice, Side, Turn
+from ui.client import GatewayError
+from ui.conversation import Choice, Side, Turn
 from ui.session import LINK, Session
 from ui.views import export, judge
 from ui.views.answer import AnswerCard
+from ui.views.columns import choose, drawer, third
 from ui.wording import sentence
 
 KEPT_WITHIN = 2.0  # seconds that a new conversation may take to get its URL
@@ -49,7 +50,14 @@ def send(session: Session, question: str, choices: dict[Side, Choice], replaces:
     """Ask, have it kept, and draw the page anew."""
     if session.gateway is None:
         return
-    session.conversation.ask(session.gateway, question, choices, blind=session.blind, replaces=replaces)
+    session.conversation.ask(
+        session.gateway,
+        question,
+        choices,
+        settings=session.settings,
+        blind=session.blind,
+        replaces=replaces,
+    )
     session.keeper.keep(session.gateway, KEPT_WITHIN)
     st.rerun()
 
@@ -80,96 +88,20 @@ def ask_box(session: Session) -> str | None:
     t = session.locale.t
     with st.bottom:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            session.blind = st.toggle(
-                t("judge.blind"),
-                value=session.blind,
-                key=f"blind-{session.locale.code}",
-                help=t("judge.blind_help"),
-            )
+            with st.container(horizontal=True, vertical_alignment="center", gap="medium", width="content"):
+                session.blind = st.toggle(
+                    t("judge.blind"),
+                    value=session.blind,
+                    key=f"blind-{session.locale.code}",
+                    help=t("judge.blind_help"),
+                )
+                third(session)
+                # The end of an answer draws the page anew, which would close the drawer under one's hands.
+                drawer(session, disabled=session.conversation.running)
             if session.conversation.running:
                 st.button(t("ask.stop"), icon=":material/stop_circle:", on_click=session.conversation.stop)
         question: str | None = st.chat_input(t("ask.placeholder"), key="question")
     return question.strip() if question else None
-
-
-def choose(session: Session) -> dict[Side, Choice]:
-    """The bar on top: who answers on each side."""
-    chat = [model for model in session.models if model.chats]
-    with st.container(key="choices"):
-        left, right = st.columns(2, gap="medium")
-        with right:
-            raw = _choose_model(session, [model for model in chat if not model.answers_from_documents])
-        with left:
-            grounded = _choose_grounding(
-                session, [model for model in chat if model.answers_from_documents], raw
-            )
-    return {Side.GROUNDED: grounded, Side.RAW: raw}
-
-
-def _choose_model(session: Session, models: list[Model]) -> Choice:
-    t = session.locale.t
-    names = {model.id: f"{model.id} · {model.parent}" if model.parent else model.id for model in models}
-    chosen = _select(session, "raw", names, session.model, placeholder=t("ask.no_models"))
-    if chosen is None:
-        return Choice(t("ask.no_models"), obstacle="no_model")
-    session.model = chosen
-    return Choice(chosen)
-
-
-def _choose_grounding(session: Session, assistants: list[Model], raw: Choice) -> Choice:
-    names = {assistant.id: assistant.id for assistant in assistants}
-    names[MY_DOCUMENTS] = session.locale.t("ask.my_documents")
-    chosen = _select(session, "grounded", names, session.assistant) or MY_DOCUMENTS
-    session.assistant = chosen
-    return _choose_stores(session, raw) if chosen == MY_DOCUMENTS else Choice(chosen)
-
-
-def _select(
-    session: Session, side: str, names: dict[str, str], chosen: str, placeholder: str | None = None
-) -> str | None:
-    """One of `names`' keys. The browser knows an option by its name only, so each language has its own widget."""
-    t = session.locale.t
-    options = list(names)
-    selected: str | None = st.selectbox(
-        t(f"ask.{side}"),
-        options,
-        index=options.index(chosen) if chosen in options else 0,
-        format_func=lambda option: names.get(option, option),
-        key=f"{side}-{session.locale.code}",
-        help=t(f"ask.{side}_help"),
-        placeholder=placeholder,
-    )
-    return selected
-
-
-def _choose_stores(session: Session, raw: Choice) -> Choice:
-    """The raw side's model, told which of the key's own knowledge bases to search."""
-    t = session.locale.t
-    stores, failure = _stores(session)
-    names = {store.id: store.name for store in stores if store.completed}
-    chosen: list[str] = st.multiselect(
-        t("ask.stores"),
-        list(names),
-        default=list(names),
-        format_func=lambda store: names.get(store, store),
-        placeholder=t("ask.stores_hint"),
-        label_visibility="collapsed",
-    )
-    obstacle = raw.obstacle or (failure.kind if failure else None if chosen else "no_documents")
-    return Choice(raw.model, tuple(chosen), obstacle, own_documents=True)
-
-
-def _stores(session: Session) -> tuple[list[Store], GatewayError | None]:
-    """The key's knowledge bases; where they cannot be read the page says so, and the raw side still works."""
-    if session.gateway is None or session.failure:
-        return [], session.failure
-    try:
-        return session.gateway.stores(), None
-    except GatewayError as error:
-        if error.status == 401:
-            raise
-        st.error(sentence(error, session.locale))
-        return [], error
 
 
 def welcome(session: Session) -> str | None:
@@ -191,21 +123,21 @@ def welcome(session: Session) -> str | None:
 
 
 def show_turn(session: Session, turn: Turn, number: int) -> None:
-    """The question, and below it both answers; those still coming are drawn side by side in parallel."""
+    """The question, and below it the answers; those still coming are drawn side by side in parallel."""
     label, text = escape(session.locale.t("ask.question")), escape(turn.question)
     st.html(f'<div class="px-question" id="question-{number}"><span>{label}</span><p>{text}</p></div>')
     if number == len(session.conversation.turns) and number > 1:
         # A new question appears below the earlier ones, where nobody would look for it.
         scroll = f"document.getElementById('question-{number}')?.scrollIntoView({{behavior: 'smooth'}})"
         st.html(f"<script>{scroll}</script>", unsafe_allow_javascript=True)
-    for side, column in zip(turn.order, st.columns(2, gap="medium"), strict=False):
+    for side, column in zip(turn.order, st.columns(max(2, len(turn.order)), gap="medium"), strict=False):
         with column:
             if turn.replies[side].running:
                 st.fragment(follow, parallel=True)(session, turn, side, f"{side}-{number}")
             else:
                 with st.container():
                     card(session, turn, side, f"{side}-{number}").finish()
-    if not turn.running and sum(bool(reply.text.strip()) for reply in turn.replies.values()) > 1:
+    if not turn.running and len(turn.answered) > 1:
         judge.show(session, turn, number)
 
 
@@ -218,7 +150,7 @@ def follow(session: Session, turn: Turn, side: Side, anchor: str) -> None:
 
 def card(session: Session, turn: Turn, side: Side, anchor: str) -> AnswerCard:
     t = session.locale.t
-    choice, letter = turn.choices[side], LETTERS[turn.order.index(side)]
+    choice, letter = turn.choices[side], turn.letter(side)
     model = f"{t('ask.my_documents')} · {choice.model}" if choice.own_documents else choice.model
     name = t("judge.answer", letter=letter) if turn.hidden else f"{letter} · {t(f'ask.{side}')} · {model}"
     return AnswerCard(turn.replies[side], name, anchor, session.locale, hidden=turn.hidden)

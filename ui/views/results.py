@@ -10,7 +10,7 @@ from praxis.i18n import Locale
 from ui.session import Session
 from ui.spreadsheet import csv_file
 from ui.votes import Contender, Standing, Vote, Votes
-from ui.wording import moment
+from ui.wording import moment, verdict
 
 
 def show(session: Session) -> None:
@@ -85,7 +85,7 @@ def votes_csv(votes: list[Vote], locale: Locale) -> bytes:
             vote.question,
             f"{_side(vote.a, locale)} · {vote.a.model}",
             f"{_side(vote.b, locale)} · {vote.b.model}",
-            t(f"judge.{vote.verdict}"),
+            verdict(vote.verdict, ("A", "B"), locale),
             " · ".join(t(f"judge.tag.{tag}") for tag in vote.tags),
             vote.comment,
             t("results.yes") if vote.blind else t("results.no"),
