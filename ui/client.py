@@ -25,17 +25,23 @@ PAGE_SIZE = 100
 
 
 class GatewayError(Exception):
-    """A failed call: `kind` is the API's error type, or one of the kinds below; `detail` is the server's sentence."""
+    """A failed call: `kind` is the API's error type, or one of the kinds below; `detail` is the server's sentence.
+
+    `retry_after` are the seconds after which the server wants to be asked again, where it says so.
+    """
 
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
     BROKEN = "broken_reply"
 
-    def __init__(self, kind: str, detail: str = "", status: int | None = None) -> None:
+    def __init__(
+        self, kind: str, detail: str = "", status: int | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(detail or kind)
         self.kind = kind
         self.detail = detail
         self.status = status
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,14 +347,18 @@ def _failures() -> Iterator[None]:
 
 def _refusal(response: httpx.Response) -> GatewayError:
     try:
-        return _error(response.json()["error"], response.status_code)
+        return _error(response.json()["error"], response)
     except (ValueError, KeyError, TypeError):
         return GatewayError(GatewayError.BROKEN, f"HTTP {response.status_code}", response.status_code)
 
 
-def _error(error: Json, status: int | None = None) -> GatewayError:
+def _error(error: Json, response: httpx.Response | None = None) -> GatewayError:
     kind = str(error.get("code") if error.get("code") == "model_not_found" else error.get("type"))
-    return GatewayError(kind, str(error.get("message") or ""), status)
+    message = str(error.get("message") or "")
+    if response is None:
+        return GatewayError(kind, message)
+    wait = response.headers.get("retry-after", "")
+    return GatewayError(kind, message, response.status_code, float(wait) if wait.isdecimal() else None)
 
 
 def _store(item: Json) -> Store:

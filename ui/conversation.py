@@ -71,7 +71,7 @@ class Turn:
     @property
     def answered(self) -> tuple[Side, ...]:
         """The sides that have said something, from left to right."""
-        return tuple(side for side in self.order if self.replies[side].text.strip())
+        return tuple(side for side in self.order if side in self.replies and self.replies[side].text.strip())
 
     @property
     def judged(self) -> tuple[Side, Side] | None:

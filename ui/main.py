@@ -10,7 +10,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from ui.client import GatewayError
 from ui.session import Session
-from ui.views import ask, documents, history, operations, results, sign_in
+from ui.views import ask, batch, documents, history, operations, results, sign_in
 from ui.wording import sentence
 
 ROOM = Path(__file__).parent
@@ -50,6 +50,12 @@ def pages(session: Session) -> list[StreamlitPage]:
         url_path="ask",
         default=True,
     )
+    many = st.Page(
+        lambda: batch.show(session),
+        title=t("nav.batch"),
+        icon=":material/checklist:",
+        url_path="batch",
+    )
     past = st.Page(
         lambda: history.show(session, asking),
         title=t("nav.history"),
@@ -74,7 +80,7 @@ def pages(session: Session) -> list[StreamlitPage]:
         icon=":material/dns:",
         url_path="operations",
     )
-    return [asking, past, judged, files, *([operated] if session.operator else [])]
+    return [asking, many, past, judged, files, *([operated] if session.operator else [])]
 
 
 def account(session: Session) -> None:

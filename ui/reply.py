@@ -87,6 +87,11 @@ class Reply:
         return not self.phase.final
 
     @property
+    def whole(self) -> bool:
+        """Whether it came to its end, be it that of its length."""
+        return self.phase is Phase.DONE
+
+    @property
     def thinking(self) -> str:
         return self.reasoning or split_thinking(self.content)[0]
 
@@ -114,7 +119,7 @@ class Reply:
 
     def start(self, gateway: Gateway, question: Question) -> None:
         """Ask, and read the answer in the background."""
-        Thread(target=lambda: asyncio.run(self._follow(gateway, question)), daemon=True).start()
+        Thread(target=lambda: asyncio.run(self.follow(gateway, question)), daemon=True).start()
 
     def stop(self) -> None:
         """Give up the rest of the answer; what came is kept."""
@@ -124,7 +129,12 @@ class Reply:
         """Say that somebody is looking."""
         self._watched = time.monotonic()
 
-    async def _follow(self, gateway: Gateway, question: Question) -> None:
+    async def follow(self, gateway: Gateway, question: Question) -> None:
+        """Ask, and read the answer to its end."""
+        if self._stop.is_set():
+            self._end(Phase.STOPPED)
+            return
+        self.started = self._watched = time.monotonic()
         reading = asyncio.create_task(self._read(gateway, question))
         while not reading.done():
             await asyncio.wait([reading], timeout=STOP_CHECK)

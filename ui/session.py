@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from praxis.i18n import Locale, codes
+from ui.batch import Batch
 from ui.client import Gateway, GatewayError, Model
 from ui.conversation import MY_DOCUMENTS, Conversation, Side
 from ui.history import History
@@ -41,6 +42,8 @@ class Session:
     blind: bool = False  # whether the next answers are compared without knowing whose they are
     keeper: Keeper = field(default_factory=lambda: Keeper(Conversation()))
     uploads: list[Upload] = field(default_factory=list)
+    batch: Batch | None = None
+    opened: int | None = None  # the number of its question whose answers are shown whole
 
     @staticmethod
     def current() -> Session:
@@ -113,6 +116,8 @@ class Session:
         """Forget the key and all that it showed. One whose key has ended comes back to where they were."""
         self.conversation.stop()
         self.keeper.end()
+        if self.batch:
+            self.batch.stop()
         if notice is None:
             st.query_params.clear()
         if self.gateway:

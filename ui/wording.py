@@ -35,6 +35,13 @@ def moment(seconds: int) -> str:
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
 
 
+def duration(seconds: float, locale: Locale) -> str:
+    """A time to wait, about."""
+    if seconds < 90:
+        return locale.t("time.seconds", count=max(1, round(seconds)))
+    return locale.t("time.minutes", count=round(seconds / 60))
+
+
 def figures(reply: Reply, locale: Locale) -> str:
     """How long an answer took and how many tokens it has, as far as that is known."""
     t = locale.t

@@ -69,6 +69,7 @@ class Reply:
     stall: threading.Event | None = None
     meet: Sequence[str] = ()
     finish: str = "stop"
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -356,7 +357,7 @@ class FakeGateway:
         grounded = bool(body.get("tools")) or body["model"] == "labour-law"
         reply = self.replies.get("my-documents" if body.get("tools") else body["model"], Reply())
         if reply.status != 200:
-            return JSONResponse({"error": reply.error}, reply.status)
+            return JSONResponse({"error": reply.error}, reply.status, reply.headers)
         return StreamingResponse(self._stream(chat, reply, grounded), media_type="text/event-stream")
 
     async def _stream(self, chat: Chat, reply: Reply, grounded: bool) -> AsyncIterator[str]:

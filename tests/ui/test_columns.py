@@ -94,7 +94,7 @@ def test_a_verdict_is_about_two_of_three(signed_in: AppTest, gateway: FakeGatewa
     assert turn.judged == (Side.GROUNDED, Side.OTHER)
     (vote,) = Votes(Gateway(gateway.url, KEY)).all()
     assert (vote.verdict, vote.a.model, vote.b.model, vote.b.side) == ("b", ASSISTANT, TUNED, "other")
-    assert report_of(conversation(signed_in), ZH).entries[0].verdict == "评价：A 与 C · C 更好"
+    assert report_of(conversation(signed_in).turns, ZH).entries[0].verdict == "评价：A 与 C · C 更好"
     row = list(csv.reader(io.StringIO(votes_csv([vote], ZH).decode("utf-8-sig"))))[1]
     assert row[3:5] == [f"另一个模型 · {TUNED}", "B 更好"]
     signed_in.segmented_control[0].set_value(2).run()
@@ -149,7 +149,7 @@ def test_zero_is_a_setting() -> None:
 def test_an_export_says_how_it_was_asked(signed_in: AppTest) -> None:
     session(signed_in).settings = SET
     ask(with_third(signed_in), "问？")
-    answers = report_of(conversation(signed_in), ZH).entries[0].answers
+    answers = report_of(conversation(signed_in).turns, ZH).entries[0].answers
     assert len(answers) == 3
     for said in ("温度 0.2", "Top P 0.9", "最多词元 256", "思考 关闭", "系统提示: 请简明回答。"):
         assert all(said in answer.settings for answer in answers), said

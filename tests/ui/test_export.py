@@ -12,7 +12,7 @@ import pytest
 from praxis.i18n import Locale
 from tests.fakes.gateway import QUOTE, citation
 from ui.client import Citation, Unverified, Usage
-from ui.conversation import Choice, Conversation, Side, Turn
+from ui.conversation import Choice, Side, Turn
 from ui.export import fonts
 from ui.export.docx import docx_of
 from ui.export.markdown import markdown_of
@@ -59,7 +59,7 @@ def report() -> Report:
     judged = turn()
     a, b = Contender("labour-law", "grounded"), Contender("qwen2.5-0.5b", "raw")
     judged.vote = Vote(QUESTION, "msg_1", 1, "a", a, b, ("incomplete",), "漏了周末", False, True)
-    return report_of(Conversation("conv_1", [judged, turn()]), ZH)
+    return report_of([judged, turn()], ZH)
 
 
 def test_markdown_has_all_and_runs_nothing(report: Report) -> None:
@@ -107,7 +107,7 @@ def test_a_table_has_a_row_for_each_answer(report: Report) -> None:
 
 
 def test_a_blind_turn_stays_blind_in_every_file() -> None:
-    report = report_of(Conversation("conv_1", [turn(blind=True)]), EN)
+    report = report_of([turn(blind=True)], EN)
     text = markdown_of(report, EN).decode() + csv_of(report, EN).decode()
     assert "Answer A" in text
     for secret in ("labour-law", "qwen2", "Grounded", "劳动法", "first token"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from praxis.i18n import Locale
 from ui.client import Citation
-from ui.conversation import Conversation, Side, Turn
+from ui.conversation import Side, Turn
 from ui.markup import source_name, unmarked
 from ui.reply import Phase, Reply
 from ui.wording import figures, moment, sentence, settings_set, verdict
@@ -44,22 +45,22 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`title` is the first question, `made` when the report was."""
+    """`title` is the first question or the file of all of them, `made` when the report was."""
 
     title: str
     made: str
     entries: tuple[Entry, ...]
 
 
-def report_of(conversation: Conversation, locale: Locale) -> Report:
-    """What the page shows of `conversation` now; blind turns stay blind."""
-    turns = conversation.turns
+def report_of(turns: Sequence[Turn], locale: Locale, title: str = "") -> Report:
+    """What the page shows of `turns` now; blind ones stay blind."""
     made = locale.t("export.made", moment=moment(int(time.time())))
-    return Report(turns[0].question if turns else "", made, tuple(_entry(turn, locale) for turn in turns))
+    title = title or (turns[0].question if turns else "")
+    return Report(title, made, tuple(_entry(turn, locale) for turn in turns))
 
 
 def _entry(turn: Turn, locale: Locale) -> Entry:
-    answers = tuple(_answer(turn, side, locale) for side in turn.order)
+    answers = tuple(_answer(turn, side, locale) for side in turn.order if side in turn.replies)
     return Entry(turn.question, answers, _verdict(turn, locale))
 
 

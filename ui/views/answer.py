@@ -40,7 +40,7 @@ class AnswerCard:
         """Draw the answer as it comes, until its end."""
         while self.reply.running:
             self.reply.watch()
-            self._draw_progress()
+            self.draw()
             time.sleep(REDRAW)
         self.finish()
 
@@ -66,7 +66,8 @@ class AnswerCard:
             elif reply.grounded and reply.phase is Phase.DONE:
                 st.warning(t("sources.none"), icon=":material/search_off:")
 
-    def _draw_progress(self) -> None:
+    def draw(self) -> None:
+        """Draw an answer that is under way as far as it has come."""
         phase = self.reply.phase
         step = "retrieving" if phase is Phase.WAITING and self.reply.grounded and not self.hidden else phase
         label = escape(self.locale.t(f"phase.{step}"))

@@ -41,7 +41,7 @@ def show(session: Session) -> None:
             if st.button(session.locale.t("ask.again"), type="tertiary", icon=":material/refresh:"):
                 last = session.conversation.turns[-1]
                 send(session, last.question, choices, replaces=last)
-            export.show(session)
+            export.show(session, session.conversation.turns)
     if running and not session.conversation.running:
         st.rerun()  # it ended while the page was drawn, and nothing else would take the way to stop it away
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections import Counter
 from html import escape
@@ -15,6 +14,7 @@ from ui.client import Document, Gateway, Store
 from ui.session import Session
 from ui.uploads import Step, Upload
 from ui.views.confirmation import confirm
+from ui.views.pieces import progress_bar, translate_uploader
 from ui.wording import how_far, moment, size
 
 TYPES = ["txt", "md", "pdf"]
@@ -102,9 +102,7 @@ def upload_form(session: Session, store: Store) -> None:
     """Choose files and send them; then every file's way, to its success or the reason it failed."""
     t = session.locale.t
     st.subheader(t("documents.upload"), anchor=False)
-    # The uploader's own words are English only; style.css shows these in their place.
-    browse, drop = (json.dumps(t(f"documents.{name}"), ensure_ascii=False) for name in ("browse", "drop"))
-    st.html(f"<style>:root {{ --px-browse: {browse}; --px-drop: {drop}; }}</style>")
+    translate_uploader(session.locale)
     with st.form("upload", clear_on_submit=True):
         files = st.file_uploader(
             t("documents.pick", size=st.get_option("server.maxUploadSize")),
@@ -197,15 +195,6 @@ def show_upload(session: Session, upload: Upload, place: Any) -> None:
     place.html(
         f'<div class="px-upload px-{upload.step}" role="status">'
         f"<span>{escape(upload.filename)}</span><b>{_with_sign(message)}</b>{bar}</div>"
-    )
-
-
-def progress_bar(share: float) -> str:
-    """A bar as HTML."""
-    percent = f"{share:.0%}"
-    return (
-        f'<div class="px-progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-valuenow="{percent[:-1]}"><i style="width:{percent}"></i></div>'
     )
 
 

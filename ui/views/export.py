@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from html import escape
 
 import streamlit as st
 
+from ui.conversation import Turn
 from ui.export import fonts
 from ui.export.markdown import markdown_of
 from ui.export.report import Report, report_of
@@ -17,18 +17,21 @@ from ui.session import Session
 WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
 
-def show(session: Session) -> None:
-    """The formats, each made when it is asked for."""
+def show(session: Session, turns: Sequence[Turn], title: str = "") -> None:
+    """The formats, each made of `turns` when it is asked for."""
     t, locale = session.locale.t, session.locale
-    report = report_of(session.conversation, locale)
+
+    def report() -> Report:
+        return report_of(turns, locale, title)
+
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="export"):
         st.html(f'<div class="px-judge">{escape(t("export.title"))}</div>', width="content")
-        _button("Word", partial(_docx, report, session), "docx", WORD)
+        _button("Word", lambda: _docx(report(), session), "docx", WORD)
         font = fonts.find()
         if font:
-            _button("PDF", partial(_pdf, report, session, font), "pdf", "application/pdf")
-        _button("Markdown", partial(markdown_of, report, locale), "md", "text/markdown")
-        _button("CSV", partial(csv_of, report, locale), "csv", "text/csv")
+            _button("PDF", lambda: _pdf(report(), session, font), "pdf", "application/pdf")
+        _button("Markdown", lambda: markdown_of(report(), locale), "md", "text/markdown")
+        _button("CSV", lambda: csv_of(report(), locale), "csv", "text/csv")
     if not font:
         st.caption(t("export.no_font"))
 

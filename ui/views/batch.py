@@ -1,0 +1,254 @@
+"""Many questions at once: a spreadsheet of them through the same columns, and a table of what came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+
+import streamlit as st
+from streamlit.runtime import get_instance
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from ui.batch import Batch, different, failed
+from ui.client import Gateway, GatewayError
+from ui.conversation import LETTERS, Choice, Side, Turn
+from ui.markup import plain
+from ui.questions import FILE_LIMIT, LENGTH, Questions, Sheet, Unreadable, read
+from ui.session import Session
+from ui.views import export
+from ui.views.answer import AnswerCard
+from ui.views.columns import choose, drawer, third
+from ui.views.pieces import progress_bar, translate_uploader
+from ui.wording import duration, figures, sentence, settings_set
+
+TYPES = ["csv", "tsv", "txt", "xlsx", "xls"]
+REDRAW = 1.0  # seconds
+PAGE = 20  # questions
+EXCERPT = 400  # characters
+FILTERS: dict[str, Callable[[Turn], bool]] = {
+    "all": lambda _: True,
+    "different": different,
+    "failed": failed,
+}
+
+
+def show(session: Session) -> None:
+    gateway, batch = session.gateway, session.batch
+    if gateway is None or session.failure:
+        return
+    t = session.locale.t
+    if batch is None:
+        choices = choose(session)
+        with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+            third(session)
+            drawer(session)
+        st.subheader(t("batch.title"), anchor=False)
+        st.caption(t("batch.explained"))
+        prepare(session, gateway, choices)
+        return
+    heading(session, batch)
+    # While it runs, the table is drawn anew by itself, and the rest of the page is left alone.
+    st.fragment(progress, run_every=REDRAW if batch.running else None)(session, gateway, batch, batch.running)
+    if not batch.running and any(turn.replies for turn in batch.turns):
+        export.show(session, [turn for turn in batch.turns if turn.replies], batch.name)
+
+
+def prepare(session: Session, gateway: Gateway, choices: dict[Side, Choice]) -> None:
+    """Choose a file and its column, and begin."""
+    t = session.locale.t
+    translate_uploader(session.locale)
+    file = st.file_uploader(t("batch.pick", size=FILE_LIMIT), type=TYPES, key="batch-file")
+    if file is None:
+        return
+    sheet = _sheet(file.file_id, file.getvalue())
+    if isinstance(sheet, Unreadable):
+        st.error(t(f"batch.file.{sheet.reason}", **sheet.values))
+        return
+    questions = choose_questions(session, sheet)
+    if questions is None:
+        return
+    obstacle = next((choice.obstacle for choice in choices.values() if choice.obstacle), None)
+    if obstacle:
+        st.error(sentence(GatewayError(obstacle), session.locale))
+    label = t("batch.start", count=len(questions.asked), columns=len(choices))
+    if st.button(label, type="primary", icon=":material/play_arrow:", disabled=bool(obstacle)):
+        session.batch = Batch.of(file.name, questions.asked, choices, session.settings)
+        session.batch.start(gateway, _watched())
+        st.rerun()
+
+
+def choose_questions(session: Session, sheet: Sheet) -> Questions | None:
+    """The questions of a column, which is told by its name or by somebody; None while there are none."""
+    t = session.locale.t
+    left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
+    column: int | None = left.selectbox(
+        t("batch.column"),
+        range(len(sheet.columns)),
+        index=sheet.likely,
+        format_func=lambda place: sheet.columns[place],
+        placeholder=t("batch.column_hint"),
+    )
+    headed: bool = right.toggle(t("batch.headed"), value=sheet.headed, help=t("batch.headed_help"))
+    if column is None:
+        return None
+    questions = sheet.questions(column, headed=headed)
+    if not questions.asked:
+        st.warning(t("batch.none"))
+        return None
+    rows = "".join(f"<li>{escape(question)}</li>" for question in questions.asked[:3])
+    st.html(f'<ol class="px-preview">{rows}</ol>')
+    told = [t("batch.found", count=len(questions.asked))]
+    if questions.repeated:
+        told.append(t("batch.repeated", count=questions.repeated))
+    if questions.too_long:
+        told.append(t("batch.too_long", count=questions.too_long, limit=LENGTH))
+    if sheet.cut or questions.found > len(questions.asked):
+        told.append(t("batch.cut", count=len(questions.asked)))
+    st.caption(" · ".join(told))
+    return questions
+
+
+def heading(session: Session, batch: Batch) -> None:
+    """What was asked of whom, and the way to the next file."""
+    t = session.locale.t
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.subheader(plain(batch.name), anchor=False, width="content")
+        if st.button(t("batch.new"), type="tertiary", icon=":material/note_add:", disabled=batch.running):
+            session.batch = session.opened = None
+            st.rerun()
+    if told := settings_set(batch.settings, session.locale):
+        st.caption(plain(" · ".join(told)))
+
+
+def progress(session: Session, gateway: Gateway, batch: Batch, running: bool) -> None:
+    """How far it is, with the way to stop it or to go on, and the table."""
+    if running and not batch.running:
+        st.rerun()  # it has ended: the page is drawn anew, at rest
+    t, left, total = session.locale.t, batch.left, len(batch.turns)
+    told = [t("batch.done", done=batch.done, total=total)]
+    if lost := sum(map(failed, batch.turns)):
+        told.append(t("batch.lost", count=lost))
+    if running and (seconds := batch.seconds_left) is not None:
+        told.append(t("batch.left", time=duration(seconds, session.locale)))
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="batch-progress"):
+        bar = progress_bar(batch.done / total) if running else ""
+        st.html(f'<div class="px-batch" role="status"><b>{escape(" · ".join(told))}</b>{bar}</div>')
+        if running:
+            st.button(t("ask.stop"), icon=":material/stop_circle:", on_click=batch.stop)
+        elif left and st.button(t("batch.retry", count=len(left)), icon=":material/refresh:"):
+            batch.start(gateway, _watched())
+            st.rerun()
+    table(session, batch)
+
+
+def table(session: Session, batch: Batch) -> None:
+    """The questions that the filter lets through, page by page."""
+    t = session.locale.t
+    wanted: str = st.segmented_control(
+        t("batch.filter"),
+        list(FILTERS),
+        default="all",
+        required=True,
+        format_func=lambda name: t(f"batch.filter.{name}"),
+        key=f"batch-filter-{session.locale.code}",
+        label_visibility="collapsed",
+    )
+    shown = [(number, turn) for number, turn in enumerate(batch.turns, start=1) if FILTERS[wanted](turn)]
+    if not shown:
+        st.info(t("batch.none_shown"), icon=":material/filter_alt_off:")
+        return
+    pages = -(-len(shown) // PAGE)
+    widths = [2.6, *(3 for _ in batch.choices), 0.5]
+    with st.container(key="batch", border=True, gap=None):
+        head = st.columns(widths, gap="medium")
+        head[0].caption(t("ask.question"))
+        for letter, (side, choice), column in zip(LETTERS, batch.choices.items(), head[1:], strict=False):
+            column.caption(plain(f"{letter} · {t(f'ask.{side}')} · {_name(session, choice)}"))
+        place = st.container(gap=None)
+    page = st.pagination(pages, key=f"batch-page-{wanted}") if pages > 1 else 1
+    with place:
+        for number, turn in shown[(page - 1) * PAGE : page * PAGE]:
+            row(session, batch, number, turn, widths)
+
+
+def row(session: Session, batch: Batch, number: int, turn: Turn, widths: list[float]) -> None:
+    """A question with the beginning of each answer; opened, with the whole of them below."""
+    opened = session.opened == number
+    question, *answers, button = st.columns(widths, gap="medium", vertical_alignment="top")
+    question.html(f'<div class="px-cell px-asked"><i>{number}</i><span>{escape(turn.question)}</span></div>')
+    for side, column in zip(batch.choices, answers, strict=True):
+        column.html(_cell(session, turn, side))
+
+    def toggle() -> None:
+        session.opened = None if opened else number
+
+    button.button(
+        session.locale.t("batch.close" if opened else "batch.open"),
+        icon=":material/expand_less:" if opened else ":material/expand_more:",
+        key=f"row-{number}",
+        type="tertiary",
+        on_click=toggle,
+        disabled=not turn.replies,
+    )
+    if opened and turn.replies:
+        cards(session, number, turn)
+
+
+def cards(session: Session, number: int, turn: Turn) -> None:
+    """The whole answers to a question, side by side."""
+    st.html(f'<div class="px-question"><p>{escape(turn.question)}</p></div>')
+    for side, column in zip(turn.order, st.columns(max(2, len(turn.order)), gap="medium"), strict=False):
+        reply = turn.replies.get(side)
+        if reply is None:
+            continue
+        name = (
+            f"{turn.letter(side)} · {session.locale.t(f'ask.{side}')} · {_name(session, turn.choices[side])}"
+        )
+        with column:
+            card = AnswerCard(reply, name, f"batch-{side}-{number}", session.locale)
+            if reply.running:
+                card.draw()
+            else:
+                card.finish()
+
+
+def _cell(session: Session, turn: Turn, side: Side) -> str:
+    """The beginning of an answer with its figures, or where it is, or what went wrong."""
+    t, reply = session.locale.t, turn.replies.get(side)
+    if reply is None:
+        return f'<div class="px-cell"><small>{escape(t("batch.waiting"))}</small></div>'
+    text, note = reply.text.strip(), ""
+    if reply.running:
+        note = f"<small>{escape(t(f'phase.{reply.phase}'))}</small>"
+    elif reply.error:
+        note = f'<b class="px-lost">{escape(sentence(reply.error, session.locale))}</b>'
+    elif not reply.whole:
+        note = f'<b class="px-lost">{escape(t("phase.stopped"))}</b>'
+    else:
+        note = f"<small>{escape(figures(reply, session.locale))}</small>"
+    return f'<div class="px-cell"><span>{escape(text[:EXCERPT])}</span>{note}</div>'
+
+
+def _name(session: Session, choice: Choice) -> str:
+    return (
+        f"{session.locale.t('ask.my_documents')} · {choice.model}" if choice.own_documents else choice.model
+    )
+
+
+def _sheet(file: str, content: bytes) -> Sheet | Unreadable:
+    """The table in an uploaded file, read once."""
+    known: tuple[str, Sheet | Unreadable] | None = st.session_state.get("batch-sheet")
+    if known is None or known[0] != file:
+        try:
+            known = (file, read(content))
+        except Unreadable as problem:
+            known = (file, problem)
+        st.session_state["batch-sheet"] = known
+    return known[1]
+
+
+def _watched() -> Callable[[], bool]:
+    """Whether this browser is still connected, for whoever asks from another thread."""
+    context, runtime = get_script_run_ctx(), get_instance()
+    session = context.session_id if context else ""
+    return lambda: bool(runtime.is_active_session(session))
