@@ -114,7 +114,6 @@ def _backend(item: Json, counted: _Counted) -> Backend:
 
 
 def _replica(item: Json, in_flight: int) -> Replica:
-    engine = item["engine"] or {}
     return Replica(
         url=item["url"],
         trouble=item["trouble"],
@@ -123,7 +122,7 @@ def _replica(item: Json, in_flight: int) -> Replica:
         spare=not item["weight"],
         in_flight=in_flight,
         limit=item["max_in_flight"],
-        running=engine.get("running"),
-        waiting=engine.get("waiting"),
+        running=None if item["engine"] is None else int(item["engine"]["running"]),
+        waiting=None if item["engine"] is None else int(item["engine"]["waiting"]),
         models=tuple(item["models"]),
     )

@@ -42,6 +42,11 @@ def duration(seconds: float, locale: Locale) -> str:
     return locale.t("time.minutes", count=round(seconds / 60))
 
 
+def percent(share: float) -> str:
+    """A share of 1, with decimals only where they matter."""
+    return f"{share * 100:.3g} %"
+
+
 def figures(reply: Reply, locale: Locale) -> str:
     """How long an answer took and how many tokens it has, as far as that is known."""
     t = locale.t

@@ -16,7 +16,8 @@ from ui.session import Session
 from ui.wording import quoted, sentence
 
 EVERY = 3  # seconds between two looks
-GOOD = ("up", "ready", "off")
+GOOD = ("up", "ready")
+PLAIN = ("off",)
 IDLE = ("spare", "starting", "trial", "busy")
 LOST = (GatewayError.UNREACHABLE, GatewayError.TIMEOUT, "authentication_error")
 
@@ -68,12 +69,12 @@ def tiles(fleet: Fleet, locale: Locale) -> str:
         up = sum(fleet.workers.values())
         told.insert(1, ("workers", f"{up} / {len(fleet.workers)}", _share(up, len(fleet.workers))))
     return (
-        '<dl class="px-tiles">'
+        '<div class="px-tiles">'
         + "".join(
-            f'<div><dt>{escape(t(f"fleet.{name}"))}</dt><dd class="{colour}">{escape(value)}</dd></div>'
+            f'<p>{escape(t(f"fleet.{name}"))}<b class="{colour}">{escape(value)}</b></p>'
             for name, value, colour in told
         )
-        + "</dl>"
+        + "</div>"
     )
 
 
@@ -134,6 +135,8 @@ def _word(key: str, value: str, locale: Locale) -> str:
 
 
 def _colour(state: str) -> str:
+    if state in PLAIN:
+        return ""
     return "px-good" if state in GOOD else "px-idle" if state in IDLE else "px-bad"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from ui.session import Session
-from ui.views import fleet
+from ui.views import adapters, fleet, keys, scores
 
-PARTS = {"fleet": fleet.show}
+PARTS = {"fleet": fleet.show, "adapters": adapters.show, "keys": keys.show, "scores": scores.show}
 
 
 def show(session: Session) -> None:
