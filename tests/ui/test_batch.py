@@ -180,7 +180,7 @@ def test_a_file_becomes_a_table_of_answers(page: AppTest, gateway: FakeGateway) 
     assert page.selectbox[-1].value == 1
     assert "共 3 个问题" in shown(page)
     finished(press(page, "开始提问（3 个问题 × 2 栏）"))
-    for text in ("第3问？", "应当支付[1]。", "好的。", "已完成 3 / 3"):
+    for text in ("第3问？", "应当支付[1]。", "好的。", "已提问 3 / 3"):
         assert text in shown(page), text
     assert "引用出处" not in shown(page)
     next(button for button in page.button if button.label == "展开").click().run()

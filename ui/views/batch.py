@@ -158,13 +158,13 @@ def table(session: Session, batch: Batch) -> None:
         st.info(t("batch.none_shown"), icon=":material/filter_alt_off:")
         return
     pages = -(-len(shown) // PAGE)
-    widths = [2.6, *(3 for _ in batch.choices), 0.5]
+    widths = [2.6, *(3 for _ in batch.choices), 1.1]
     with st.container(key="batch", border=True, gap=None):
         head = st.columns(widths, gap="medium")
         head[0].caption(t("ask.question"))
         for letter, (side, choice), column in zip(LETTERS, batch.choices.items(), head[1:], strict=False):
             column.caption(plain(f"{letter} · {t(f'ask.{side}')} · {_name(session, choice)}"))
-        place = st.container(gap=None)
+        place = st.container(key="batch-rows", gap=None)
     page = st.pagination(pages, key=f"batch-page-{wanted}") if pages > 1 else 1
     with place:
         for number, turn in shown[(page - 1) * PAGE : page * PAGE]:

@@ -62,7 +62,8 @@ def _settings(session: Session) -> None:
     t, now = session.locale.t, session.settings
     server = t("settings.server")
     st.caption(t("settings.explained"))
-    with st.form("settings-form", border=False):
+    # The browser's hint about the Enter key would be in English.
+    with st.form("settings-form", border=False, enter_to_submit=False):
         temperature = st.number_input(
             t("settings.temperature"),
             0.0,
