@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import psutil
 
 from praxis.config import load
 from praxis.keys import Keys
@@ -32,6 +33,18 @@ def eventually(holds: Callable[[], Any], what: str, within: float = 60.0) -> Any
         assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
         time.sleep(0.02)
     return answer
+
+
+def gone(processes: Iterable[psutil.Process]) -> bool:
+    """Whether none of them lives; one that waits to be collected by whoever inherited it counts as gone."""
+    return not any(map(_lives, processes))
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _own_ports() -> Iterator[int]:

@@ -15,7 +15,7 @@ import pytest
 
 from bench.load.peers import nginx
 from tests.fakes import peer
-from tests.processes import environment, eventually, praxis
+from tests.processes import environment, eventually, gone, praxis
 
 TINY = ("--rounds", "2", "--seconds", "0.2", "--clients", "2")
 
@@ -170,7 +170,7 @@ def test_a_benchmark_that_is_ended_leaves_no_process_behind(tmp_path: Path) -> N
         family = running.children(recursive=True)
         process.terminate()
         assert process.wait(30) == 143
-        assert [each for each in family if each.is_running()] == []
+        assert gone(family)
 
 
 def test_a_peer_asked_for_by_name_must_be_there(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.fakes import faults
 from tests.fakes.vllm import VLLM
 from tests.gateway.asking import CHAT, MESSAGES, Reply, ask, house
 from tests.gateway.test_adapters import held, load, peft
-from tests.processes import Gateway, eventually, free_port, praxis
+from tests.processes import Gateway, eventually, free_port, gone, praxis
 
 BODY = {"model": "law", "messages": MESSAGES}
 
@@ -235,7 +235,7 @@ def test_a_stop_drains_both_workers_then_exits_0(tmp_path: Path, engine: VLLM) -
         assert running.process.wait(20) == 0
         assert [reply.text for reply in replies] == [" word" * 40] * 2
         assert all(reply.done for reply in replies)
-        assert not [each for each in both if each.is_running()]
+        assert gone(both)
 
 
 def streamed(running: Gateway) -> Reply:

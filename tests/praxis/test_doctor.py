@@ -2,8 +2,9 @@
 
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -26,6 +27,18 @@ def taken() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@pytest.fixture(autouse=True)
+def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Says how many GB are free, whatever this machine's disk is like; at first 100."""
+
+    def free(gigabytes: float) -> None:
+        usage = SimpleNamespace(free=gigabytes * 1e9)
+        monkeypatch.setattr("praxis.doctor.shutil.disk_usage", lambda _: usage)
+
+    free(100)
+    return free
+
+
 def examined(folder: Path, model: str = "smollm2", engine: int = 0, port: int = 0) -> tuple[int, str]:
     """Exit code and output of `praxis doctor` with free ports but those given."""
     text = MODELS.replace("ENGINE", str(engine or free_port())).replace("RAG", str(free_port()))
@@ -40,10 +53,20 @@ def test_a_machine_that_only_lacks_what_make_up_brings_is_well(tmp_path: Path) -
     code, output = examined(tmp_path)
     assert code == 0, output
     assert f"python   {sys.version.split()[0]}" in output
-    assert "GB free" in output
+    assert "100 GB free" in output
     assert "is not installed" in output
     assert "smollm2 (smollm2-135m-instruct) is not there" in output
     assert "`make up` fetches it" in output
+
+
+def test_a_disk_too_small_for_an_engine_is_named_with_the_fix(
+    tmp_path: Path, disk: Callable[[float], None]
+) -> None:
+    disk(8)
+    code, output = examined(tmp_path)
+    assert code == 1
+    assert "8 GB free" in output
+    assert "free 12 GB, or set `PRAXIS_HOME`" in output
 
 
 def test_a_missing_model_folder_is_named_with_the_fix(tmp_path: Path) -> None:

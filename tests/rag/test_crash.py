@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.processes import ROOT, eventually
+from tests.processes import ROOT, eventually, gone
 from tests.rag import documents
 from tests.rag.conftest import SAMPLES, Rag
 
@@ -90,8 +90,7 @@ def test_pages_recognised_before_a_kill_are_kept_and_no_reader_outlives_it(
         eventually(lambda: kept(rag), "a page is recognised", within=200)
         readers = psutil.Process(rag.process.pid).children()
         rag.kill()
-        psutil.wait_procs(readers, timeout=30)
-        assert not any(each.is_running() for each in readers)
+        eventually(lambda: gone(readers), "the reading processes end with it", within=30)
         # A mark that no recognition would give shows that the page is not recognised again.
         with sqlite3.connect(tmp_path / ".praxis" / "state.db") as state:
             state.execute(

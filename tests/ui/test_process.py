@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.processes import environment, eventually, free_port
+from tests.processes import environment, eventually, free_port, gone
 
 
 def start(port: int, folder: Path) -> "subprocess.Popen[bytes]":
@@ -45,7 +45,7 @@ def test_a_signal_ends_it_and_leaves_no_process(tmp_path: Path, number: signal.S
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(number)
         assert process.wait(30) == 0
-        assert not any(child.is_running() for child in children)
+        assert gone(children)
 
 
 def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.fakes.vllm import VLLM
-from tests.processes import environment, eventually, free_port
+from tests.processes import environment, eventually, free_port, gone
 
 pytestmark = [pytest.mark.chain, pytest.mark.timeout(600)]
 
@@ -87,11 +87,6 @@ def family(facts: dict[str, Any]) -> list[psutil.Process]:
     """`praxis up` and every process below it."""
     up = psutil.Process(facts["pids"]["up"])
     return [up, *up.children(recursive=True)]
-
-
-def gone(processes: list[psutil.Process]) -> bool:
-    """Whether none of them lives."""
-    return not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes)
 
 
 def test_a_stack_tells_of_deaths_survives_them_and_leaves_nothing_behind(up: Up) -> None:
