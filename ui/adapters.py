@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-from ui.client import Gateway, Json
+from ui.client import Gateway, Json, taken
 
 PATH = "/admin/v1/adapters"
 # A change returns when every engine has followed: it may load weights, and waits for requests in flight.
@@ -99,9 +99,8 @@ class Adapters:
 
     def history(self, name: str) -> list[Change]:
         """Every change of the name, the latest first."""
-        known = Change.__dataclass_fields__.keys()
         items = self.gateway.call("GET", _path(name, "history"))["data"]
-        return [Change(**{key: item[key] for key in known}) for item in reversed(items)]
+        return [taken(Change, item) for item in reversed(items)]
 
     def promote(self, name: str, revision: str, why: str) -> None:
         """Have the name answer with a revision."""
@@ -131,10 +130,9 @@ def _path(*parts: str) -> str:
 
 def _adapter(item: Json) -> Adapter:
     canary = item["canary"] or {}
-    return Adapter(
-        name=item["name"],
-        base=item["base"],
-        revision=item["revision"],
+    return taken(
+        Adapter,
+        item,
         canary=canary.get("revision"),
         by=canary.get("by", "request"),
         revisions=tuple(_revision(each) for each in item["revisions"]),
@@ -142,20 +140,10 @@ def _adapter(item: Json) -> Adapter:
 
 
 def _revision(item: Json) -> Revision:
-    return Revision(
-        revision=item["revision"],
-        state=item["state"],
-        share=item["share"],
-        backend=item["backend"],
-        source=item["source"],
-        created_by=item["created_by"],
-        created_at=item["created_at"],
+    return taken(
+        Revision,
+        item,
         resident={each["url"]: each["loaded"] for each in item["replicas"]},
-        in_flight=item["in_flight"],
-        requests=item["requests"],
-        error_rate=item["error_rate"],
-        prompt_tokens=item["prompt_tokens"],
-        completion_tokens=item["completion_tokens"],
         seconds=item["mean_seconds"],
         first_seconds=item["mean_first_event_seconds"],
         scores=tuple(_score(each) for each in item["scores"]),
@@ -163,11 +151,4 @@ def _revision(item: Json) -> Revision:
 
 
 def _score(item: Json) -> Score:
-    return Score(
-        dataset=item["dataset"],
-        rows=item["rows"],
-        answered=item["answered"],
-        metrics={name: Figure(**each) for name, each in item["metrics"].items()},
-        at=item["at"],
-        who=item["who"],
-    )
+    return taken(Score, item, metrics={name: Figure(**each) for name, each in item["metrics"].items()})

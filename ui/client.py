@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 import httpx
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 CONTROL_TIMEOUT = httpx.Timeout(10.0, connect=5.0)  # seconds
 UPLOAD_TIMEOUT = httpx.Timeout(300.0, connect=5.0)
@@ -330,6 +331,12 @@ class Gateway:
             if response.is_error:
                 raise _refusal(response)
             return response.text
+
+
+def taken(kind: type[T], item: Json, **other: Any) -> T:
+    """A dataclass `kind` with what `item` has under the names of its fields, and with `other`."""
+    named = {each.name for each in fields(kind)} - other.keys()  # type: ignore[arg-type]
+    return kind(**{name: item[name] for name in named}, **other)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ui.client import Gateway, Json
+from ui.client import Gateway, Json, taken
 
 PATH = "/admin/v1/keys"
 NAME = 128  # characters
@@ -72,14 +72,13 @@ class Keys:
 
     def all(self) -> list[Key]:
         """Every key, the oldest first."""
-        known = Key.__dataclass_fields__.keys()
-        items = self.gateway.call("GET", PATH)["data"]
-        return [Key(**{name: item[name] for name in known}) for item in items]
+        return [taken(Key, item) for item in self.gateway.call("GET", PATH)["data"]]
 
     def usage(self, since: str, until: str = "") -> list[Used]:
         """What was used from `since` to before `until` (the API's points of time), by key and model."""
         asked = {"by": "key,model", "since": since} | ({"until": until} if until else {})
-        return [_used(item) for item in self.gateway.call("GET", "/admin/v1/usage", params=asked)["data"]]
+        items = self.gateway.call("GET", "/admin/v1/usage", params=asked)["data"]
+        return [taken(Used, item, key=item["key_id"], key_name=item["key"]) for item in items]
 
     def create(self, wanted: Wanted) -> str:
         """Make a key; its secret, which is never told again."""
@@ -96,15 +95,3 @@ class Keys:
     def revoke(self, key: str) -> None:
         """Have a key (by id) refused from now on."""
         self.gateway.call("DELETE", f"{PATH}/{key}")
-
-
-def _used(item: Json) -> Used:
-    return Used(
-        key=item["key_id"],
-        key_name=item["key"],
-        model=item["model"],
-        requests=item["requests"],
-        errors=item["errors"],
-        prompt_tokens=item["prompt_tokens"],
-        completion_tokens=item["completion_tokens"],
-    )

@@ -1,18 +1,23 @@
 """Questions read from a spreadsheet that somebody uploads: CSV or XLSX, whatever it may really be.
 
 What a file says of itself is not believed: an XLSX file is measured before it is unpacked, nothing in it is computed,
-and no more of it is read than a batch may have.
+and no more of it is read than a batch may have. It is unpacked in a process of its own, `python questions.py MEMORY SECONDS`
+from standard input to standard output, which ends itself when it takes more than it is given.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
+import resource
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 
 FILE_LIMIT = 20  # MB
@@ -20,6 +25,8 @@ UNPACKED = 60  # MB that an XLSX file may hold
 QUESTIONS = 1000
 LENGTH = 8000  # characters of a question
 COLUMNS = 64
+MEMORY = 1_000  # MB of address space that unpacking an XLSX file may take
+SECONDS = 30  # of processor time for it
 
 NAMES = ("问题", "question", "questions", "提问", "咨询", "instruction", "prompt", "query")
 """What a column of questions is called, the likeliest first."""
@@ -91,8 +98,32 @@ def read(content: bytes) -> Sheet:
         raise Unreadable("too_large", limit=FILE_LIMIT)
     if content.startswith(_OLD_EXCEL):
         raise Unreadable("old_excel")  # an encrypted XLSX file is one of these too
-    rows = _xlsx(content) if content.startswith(_XLSX) else _csv(content)
-    return _sheet(rows)
+    if content.startswith(_XLSX):
+        _measure(content)
+        return _read_apart(content)
+    return _sheet(_csv(content))
+
+
+def _read_apart(content: bytes) -> Sheet:
+    """The table of an XLSX file, read in a process that holds none of this one's secrets."""
+    command = [sys.executable, "-I", __file__, str(MEMORY), str(SECONDS)]
+    try:
+        # The library for sheets takes NumPy in, which would reserve memory for every core.
+        done = subprocess.run(
+            command,
+            input=content,
+            capture_output=True,
+            env={"OPENBLAS_NUM_THREADS": "1"},
+            timeout=4 * SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise Unreadable("broken_xlsx") from None
+    if done.returncode:
+        raise Unreadable("broken_xlsx")
+    told = json.loads(done.stdout)
+    if "unreadable" in told:
+        raise Unreadable(told["unreadable"])
+    return Sheet(tuple(told["columns"]), tuple(map(tuple, told["rows"])), told["cut"])
 
 
 def _sheet(rows: Iterator[Sequence[str]]) -> Sheet:
@@ -152,22 +183,15 @@ def _decoded(content: bytes) -> str:
 
 
 def _xlsx(content: bytes) -> Iterator[Sequence[str]]:
-    _measure(content)
-    # The library takes a third of a second to import.
     from openpyxl import load_workbook
 
-    try:
-        with closing(load_workbook(io.BytesIO(content), read_only=True, data_only=True)) as book:
-            sheet = book.active if hasattr(book.active, "iter_rows") else None
-            if sheet is None:
-                raise Unreadable("no_table")
-            sheet.reset_dimensions()  # what a file says of its size need not be true
-            for row in sheet.iter_rows(max_row=_ROWS, max_col=COLUMNS, values_only=True):
-                yield [_cell(value) for value in row]
-    except Unreadable:
-        raise
-    except Exception as error:  # of a file made by hand the library, zip and XML raise anything at all
-        raise Unreadable("broken_xlsx") from error
+    with closing(load_workbook(io.BytesIO(content), read_only=True, data_only=True)) as book:
+        sheet = book.active if hasattr(book.active, "iter_rows") else None
+        if sheet is None:
+            raise Unreadable("no_table")
+        sheet.reset_dimensions()  # what a file says of its size need not be true
+        for row in sheet.iter_rows(max_row=_ROWS, max_col=COLUMNS, values_only=True):
+            yield [_cell(value) for value in row]
 
 
 def _measure(content: bytes) -> None:
@@ -187,3 +211,19 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    """Read an XLSX file within bounds; of one made by hand the library, zip and XML raise anything at all, which ends it."""
+    memory, seconds = map(int, sys.argv[1:])
+    resource.setrlimit(resource.RLIMIT_AS, (memory * 1_000_000,) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds,) * 2)
+    try:
+        told = asdict(_sheet(_xlsx(sys.stdin.buffer.read())))
+    except Unreadable as problem:
+        told = {"unreadable": problem.reason}
+    json.dump(told, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

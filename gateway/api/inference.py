@@ -234,16 +234,15 @@ class Admission:
             principal = await inference.access.principal(head.headers)
             plan = await inference.planned(record, principal, body)
             record.ticket = await inference.limits.admitted(principal, cost(plan.call))
-            self._end()
             self._exchange = inference.start(record, plan, self._sink)
         except PraxisError as error:
-            self._end()
             inference.refuse(error, record, self._sink)
         except Exception:
             # The edge of a task: a defect must still answer its client.
-            self._end()
             inference.refuse(InternalError("The gateway failed; its log has the reason."), record, self._sink)
             raise
+        finally:
+            self._end()
 
     def _end(self) -> None:
         """It waits no longer."""

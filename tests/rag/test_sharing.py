@@ -2,7 +2,8 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -382,32 +383,29 @@ def test_a_question_that_runs_ends_with_the_share_that_it_stands_on(
     assert '"quote"' not in said
 
 
-def test_a_plain_question_that_runs_is_refused_when_its_share_ends(house: House, store: str) -> None:
-    house.share("甲所", store, tenant="乙所")
+def answered_while(house: House, store: str, happens: Callable[[], object]) -> httpx.Response:
+    """What 乙所 is answered when something `happens` while the model is at it."""
     house.engine.seen.clear()
     house.engine.script.next(slow(head=3.0))
-    replies: list[httpx.Response] = []
-    asking = threading.Thread(target=lambda: replies.append(house.answer("乙所", store)))
-    asking.start()
-    eventually(lambda: house.engine.asked, "the model is asked")
-    house.unshare("甲所", store, tenant="乙所")
-    asking.join(60)
-    assert replies[0].status_code == 404
-    assert SAYS[:6] not in replies[0].text
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(house.answer, "乙所", store)
+        eventually(lambda: house.engine.asked, "the model is asked")
+        happens()
+        return asking.result(60)
+
+
+def test_a_plain_question_that_runs_is_refused_when_its_share_ends(house: House, store: str) -> None:
+    house.share("甲所", store, tenant="乙所")
+    reply = answered_while(house, store, lambda: house.unshare("甲所", store, tenant="乙所"))
+    assert reply.status_code == 404
+    assert SAYS[:6] not in reply.text
 
 
 def test_another_share_that_ends_disturbs_nobody(house: House, store: str) -> None:
     house.share("甲所", store, tenant="乙所")
     house.share("甲所", store, tenant="医院")
-    house.engine.seen.clear()
-    house.engine.script.next(slow(head=1.0))
-    replies: list[httpx.Response] = []
-    asking = threading.Thread(target=lambda: replies.append(house.answer("乙所", store)))
-    asking.start()
-    eventually(lambda: house.engine.asked, "the model is asked")
-    house.unshare("甲所", store, tenant="医院")
-    asking.join(60)
-    assert replies[0].json()["choices"][0]["message"]["citations"]
+    reply = answered_while(house, store, lambda: house.unshare("甲所", store, tenant="医院"))
+    assert reply.json()["choices"][0]["message"]["citations"]
 
 
 def test_the_commands_share_list_and_take_back(house: House, store: str, tmp_path: Path) -> None:

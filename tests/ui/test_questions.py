@@ -155,3 +155,11 @@ def test_a_row_far_down_ends_the_reading() -> None:
     found = read(packed(files))
     assert found.cut
     assert list(found.questions(0).asked) == ASKED[:1]
+
+
+@pytest.mark.parametrize("bound", ["MEMORY", "SECONDS"])
+def test_a_workbook_that_takes_too_much_is_given_up(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = xlsx(["问题"], ASKED[:1])
+    assert list(read(content).questions(0).asked) == ASKED[:1]
+    monkeypatch.setattr(questions, bound, 20 if bound == "MEMORY" else 0)
+    assert refusal(content) == "broken_xlsx"

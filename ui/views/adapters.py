@@ -14,6 +14,7 @@ from ui.client import Gateway
 from ui.markup import plain
 from ui.session import Session
 from ui.views.confirmation import Act, confirm_with_reason, decide, reason
+from ui.views.pieces import facts, row, table
 from ui.wording import moment, percent
 
 COLUMNS = ("revision", "share", "resident", "requests", "errors", "tokens", "time", "score")
@@ -75,9 +76,7 @@ def show_adapter(session: Session, adapters: Adapters, adapter: Adapter) -> None
 
 def show_revision(session: Session, adapters: Adapters, adapter: Adapter, revision: Revision) -> None:
     places = st.columns(WIDTHS, vertical_alignment="center")
-    for place, (value, small) in zip(places, cells(revision, session.locale), strict=False):
-        note = f"<small>{small}</small>" if small else ""
-        place.html(f'<div class="px-fact">{value}{note}</div>')
+    facts(places, cells(revision, session.locale))
     if revision.state == "current":
         return
     t, name, code = session.locale.t, adapter.name, revision.revision
@@ -133,11 +132,8 @@ def show_history(session: Session, adapters: Adapters, name: str) -> None:
 def history_table(changes: list[Change], locale: Locale) -> str:
     """The changes as HTML."""
     t = locale.t
-    head = "".join(
-        f"<th>{escape(t(f'adapters.{name}'))}</th>" for name in ("when", "what", "answers", "who", "why")
-    )
-    rows = "".join(_change(each, locale) for each in changes)
-    return f'<table class="px-list px-changes"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    heads = [t(f"adapters.{name}") for name in ("when", "what", "answers", "who", "why")]
+    return table("changes", heads, "".join(_change(each, locale) for each in changes))
 
 
 def cells(revision: Revision, locale: Locale) -> list[tuple[str, str]]:
@@ -200,7 +196,7 @@ def _change(change: Change, locale: Locale) -> str:
         f"{escape(change.who)}<small>{escape(change.origin)}</small>",
         escape(change.why) or "–",
     )
-    return "<tr>" + "".join(f"<td>{text}</td>" for text in texts) + "</tr>"
+    return row(texts)
 
 
 def _code(revision: str | None) -> str:

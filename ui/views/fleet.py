@@ -13,6 +13,7 @@ from praxis.i18n import Locale
 from ui.client import Gateway, GatewayError
 from ui.fleet import Backend, Fleet, Replica, read_fleet
 from ui.session import Session
+from ui.views import pieces
 from ui.wording import quoted, sentence
 
 EVERY = 3  # seconds between two looks
@@ -99,9 +100,8 @@ def problems(fleet: Fleet, locale: Locale) -> Iterator[str]:
 def table(fleet: Fleet, locale: Locale) -> str:
     """The replicas below their backends, as HTML."""
     names = ("replica", "state", "in_flight", "engine", "serves")
-    head = "".join(f"<th>{escape(locale.t(f'fleet.{name}'))}</th>" for name in names)
-    rows = "".join(_group(each, locale) for each in fleet.backends)
-    return f'<table class="px-list px-fleet"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    heads = [locale.t(f"fleet.{name}") for name in names]
+    return pieces.table("fleet", heads, "".join(_group(each, locale) for each in fleet.backends))
 
 
 def _group(backend: Backend, locale: Locale) -> str:
@@ -127,7 +127,7 @@ def _row(replica: Replica, locale: Locale) -> str:
         escape(engine),
         escape(", ".join(replica.models)) or "–",
     )
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    return pieces.row(cells)
 
 
 def _word(key: str, value: str, locale: Locale) -> str:

@@ -16,6 +16,7 @@ from ui.keys import NAME, Key, Keys, Used, Wanted
 from ui.markup import plain
 from ui.session import Session
 from ui.views.confirmation import confirm
+from ui.views.pieces import facts, row, table
 from ui.wording import moment, sentence
 
 COLUMNS = ("name", "role", "models", "limits", "expires", "requests", "errors", "tokens")
@@ -83,9 +84,7 @@ def show(session: Session, gateway: Gateway) -> None:
 def show_key(session: Session, keys: Keys, key: Key, used: Sequence[Used]) -> None:
     t, now = session.locale.t, time.time()
     places = st.columns(WIDTHS, vertical_alignment="center")
-    for place, (value, small) in zip(places, cells(key, used, session.locale, now), strict=False):
-        note = f"<small>{small}</small>" if small else ""
-        place.html(f'<div class="px-fact">{value}{note}</div>')
+    facts(places, cells(key, used, session.locale, now))
     with places[-1], st.container(horizontal=True, horizontal_alignment="right"):
         if key.revoked_at is None and st.button(
             t("keys.revoke"), key=f"revoke-{key.id}", type="tertiary", icon=":material/block:"
@@ -125,16 +124,13 @@ def cells(key: Key, used: Sequence[Used], locale: Locale, now: float) -> list[tu
 def usage_table(used: Sequence[Used], locale: Locale) -> str:
     """What every key asked of every model, as HTML; the most tokens first."""
     t = locale.t
-    head = "".join(
-        f"<th>{escape(t(f'keys.{name}'))}</th>" for name in ("name", "model", "requests", "errors", "tokens")
-    )
-    rows = ""
+    heads = [t(f"keys.{name}") for name in ("name", "model", "requests", "errors", "tokens")]
+    body = ""
     for each in used:
         tokens, note = _tokens([each], locale)
         told = (escape(each.key_name), escape(each.model), f"{each.requests:,}", f"{each.errors:,}")
-        rows += "<tr>" + "".join(f"<td>{text}</td>" for text in told)
-        rows += f"<td>{tokens}<small>{note}</small></td></tr>"
-    return f'<table class="px-list px-usage"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        body += row((*told, f"{tokens}<small>{note}</small>"))
+    return table("usage", heads, body)
 
 
 def ask_key(session: Session, keys: Keys) -> None:

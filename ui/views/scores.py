@@ -11,6 +11,7 @@ from praxis.i18n import Locale
 from ui.adapters import Adapter, Adapters, Figure, Revision, Score
 from ui.client import Gateway
 from ui.session import Session
+from ui.views import pieces
 from ui.wording import moment
 
 Row = tuple[Revision, Score]
@@ -48,10 +49,9 @@ def table(rows: Sequence[Row], locale: Locale) -> str:
     best = {
         name: max(score.metrics[name].mean for _, score in rows if name in score.metrics) for name in metrics
     }
-    names = [t("adapters.revision"), t("scores.answered"), *metrics, t("adapters.when")]
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    heads = [t("adapters.revision"), t("scores.answered"), *metrics, t("adapters.when")]
     body = "".join(_row(revision, score, best, locale) for revision, score in rows)
-    return f'<table class="px-list px-scores"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return pieces.table("scores", heads, body)
 
 
 def _row(revision: Revision, score: Score, best: dict[str, float], locale: Locale) -> str:
@@ -62,7 +62,7 @@ def _row(revision: Revision, score: Score, best: dict[str, float], locale: Local
         *(_figure(score.metrics.get(name), highest) for name, highest in best.items()),
         f"{escape(moment(int(score.at)))}<small>{escape(score.who)}</small>",
     ]
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    return pieces.row(cells)
 
 
 def _figure(figure: Figure | None, highest: float) -> str:
