@@ -17,9 +17,10 @@ from praxis.tables import Format, render
 if TYPE_CHECKING:
     from bench.endpoint import Failure, Gateway
     from bench.eval.compare import Entry
-    from bench.eval.judge import Judge, Pair
+    from bench.eval.judge import Pairs
     from bench.eval.verdicts import Verdict
     from bench.journal import Journal
+    from praxis.judging.pair import Judge
 
 _OUT = Path("judged.jsonl")
 
@@ -57,15 +58,22 @@ def eval_judge(
     """
     from bench.endpoint import Gateway
     from bench.eval.compare import entries
-    from bench.eval.judge import Judge, drawn, pairs
-    from bench.eval.rubric import read
+    from bench.eval.judge import drawn, pairs
+    from praxis.judging.pair import Judge
+    from praxis.judging.rubric import read
 
     writable("--out", out)
     one, other = _two(entries(runs), first, second)
     if judge in (one.name, other.name):
         typer.echo(f"Note: `{judge}` judges its own answers; judges prefer them.", err=True)
-    todo = drawn(pairs(one.predictions, other.predictions, remove_thinking=not keep_thinking), sample, seed)
-    who = Judge(judge, read(rubric), max_new_tokens, not no_reference)
+    found = pairs(
+        one.predictions,
+        other.predictions,
+        remove_thinking=not keep_thinking,
+        with_reference=not no_reference,
+    )
+    todo = drawn(found, sample, seed)
+    who = Judge(judge, read(rubric), max_new_tokens)
     gateway = Gateway.from_environment(url, timeout=timeout, patience=patience, connections=concurrency)
     verdicts, lost = _carry_out(gateway, who, todo, concurrency, _journal(out, who, todo, resume=resume))
     _tell(who, verdicts, (one.name, other.name), seed, form)
@@ -77,7 +85,7 @@ def eval_judge(
         raise PraxisError(f"No pair was judged ({kinds}); `{out}` says why, pair by pair.")
 
 
-def _journal(out: Path, who: Judge, todo: list[Pair], *, resume: bool) -> Journal[Verdict]:
+def _journal(out: Path, who: Judge, todo: Pairs, *, resume: bool) -> Journal[Verdict]:
     """The file of verdicts. Raises ConfigError where going on in it would mix two judgements."""
     from bench.eval.verdicts import read
     from bench.journal import Journal
@@ -90,7 +98,7 @@ def _journal(out: Path, who: Judge, todo: list[Pair], *, resume: bool) -> Journa
     if resume and not there:
         raise _refused(out, "there are no verdicts in it to go on with")
     journal = Journal(out, read)
-    asked = {pair.id: who.digest(pair) for pair in todo}
+    asked = {row: who.digest(pair) for row, pair in todo.items()}
     for row, verdict in journal.done.items():
         if verdict.asked != asked.get(row, verdict.asked):
             reason = "of other answers, or by another judge, rubric or limit; give another `--out`"
@@ -99,7 +107,7 @@ def _journal(out: Path, who: Judge, todo: list[Pair], *, resume: bool) -> Journa
 
 
 def _carry_out(
-    gateway: Gateway, who: Judge, todo: list[Pair], concurrency: int, journal: Journal[Verdict]
+    gateway: Gateway, who: Judge, todo: Pairs, concurrency: int, journal: Journal[Verdict]
 ) -> tuple[list[Verdict], Failure | None]:
     """The verdicts on `todo`, in its order, and why it ended early, if it did."""
     from bench.eval.judge import judge_all
@@ -112,7 +120,7 @@ def _carry_out(
             with bars("pairs") as report:
                 lost = await judge_all(gateway, who, todo, concurrency, journal, report)
         kept = {each.id: each for each in journal.finish()}
-        return [kept[pair.id] for pair in todo if pair.id in kept], lost
+        return [kept[row] for row in todo if row in kept], lost
 
     with finishable(journal.path, _how_to_finish(journal.path)), journal:
         return asyncio.run(run())
@@ -131,13 +139,27 @@ def _tell(who: Judge, verdicts: list[Verdict], names: tuple[str, str], seed: int
         "rubric_sha256": who.rubric.digest,
         "seed": seed,
     }
-    found |= summary(verdicts, names, seed=seed)
+    found |= summary(verdicts, names, who.rubric)
     if form is Format.json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
-    rate = found["win_rate"] or {"mean": None, "low": None, "high": None}
-    row = {name: value for name, value in found.items() if name not in ("win_rate", "rubric_sha256", "seed")}
-    typer.echo(render([row | {"win rate": rate["mean"], "low": rate["low"], "high": rate["high"]}], form))
+    shared = {name: found[name] for name in ("judge", "rubric", "first", "second", "pairs")}
+    rest = {name: found[name] for name in ("longer_wins", "errors")}
+    rows = [_row(shared, "all in all", found) | rest]
+    rows += [_row(shared, name, figures) for name, figures in found["criteria"].items()]
+    typer.echo(render(rows, form))
+
+
+def _row(shared: dict[str, Any], item: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """A line of the table: how often who was better at one item."""
+    rate = figures["win_rate"] or {"mean": None, "low": None, "high": None}
+    told = {name: figures[name] for name in ("judged", "wins", "ties", "losses", "flipped")}
+    return (
+        shared
+        | {"criterion": item}
+        | told
+        | {"win rate": rate["mean"], "low": rate["low"], "high": rate["high"]}
+    )
 
 
 def _refused(out: Path, message: str) -> ConfigError:

@@ -10,8 +10,8 @@ from typing import Any
 from bench.eval.grounding import grounding
 from bench.eval.predictions import Prediction
 from bench.eval.similarity import METRICS, Scorer, Similarity
-from bench.eval.thinking import without_thinking
 from bench.intervals import CONFIDENCE, RESAMPLES, intervals
+from praxis.judging.thinking import without_thinking
 
 
 @dataclass(frozen=True, slots=True)

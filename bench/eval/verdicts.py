@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.intervals import interval
 from bench.jsonl import rows
-
-WINNERS = ("first", "tie", "second")
+from praxis.judging.pair import FIRST, TIE, WINNERS, Finding
+from praxis.judging.rubric import Rubric
+from praxis.judging.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Verdict:
     `winner` is one of `WINNERS`, None where an `error` (`{"type", "message"}`) kept it from being judged; `verdicts` are
     `A`, `B` or `C` from the first target's side, one for each order, and `said` what the judge wrote. `lengths` are those
     of the two answers in characters. `asked` is the digest of what the judge was asked, by which it is known again.
+    `criteria` are the judgements by criterion, without those on which the judge said nothing, either time.
     """
 
     id: int
@@ -31,14 +32,16 @@ class Verdict:
     lengths: Sequence[int]
     asked: str
     error: dict[str, str] | None = None
+    criteria: Mapping[str, Finding] = field(default_factory=dict)
 
     def line(self) -> bytes:
         return json.dumps(asdict(self), ensure_ascii=False).encode() + b"\n"
 
     @property
-    def flipped(self) -> bool:
-        """Whether the place of the answers decided, and not the answers."""
-        return self.verdicts[0] != self.verdicts[1]
+    def whole(self) -> Finding:
+        """The judgement on the answers as a whole, where there is no error."""
+        assert self.winner is not None
+        return Finding(self.winner, (self.verdicts[0], self.verdicts[1]), "")
 
 
 def read(path: Path) -> list[Verdict]:
@@ -49,38 +52,55 @@ def read(path: Path) -> list[Verdict]:
 def _verdict(number: int, value: Any) -> Verdict:
     try:
         verdict = Verdict(**value)
-    except TypeError:
+        verdict = replace(verdict, criteria={name: _finding(each) for name, each in verdict.criteria.items()})
+    except (TypeError, AttributeError, KeyError):
         raise ValueError("it is no verdict of `praxis eval judge`") from None
     if verdict.error is None and (verdict.winner not in WINNERS or len(verdict.verdicts) != 2):
         raise ValueError("it has neither a winner nor an error")
     return verdict
 
 
-def summary(verdicts: Sequence[Verdict], names: tuple[str, str], *, seed: int = 0) -> dict[str, Any]:
+def _finding(value: Any) -> Finding:
+    return Finding(value["winner"], tuple(value["verdicts"]), value["reason"])
+
+
+def summary(verdicts: Sequence[Verdict], names: tuple[str, str], rubric: Rubric) -> dict[str, Any]:
     """Who wins how often, from the first target's side, with what makes one doubt the judge.
 
-    `win_rate` counts a tie as half; its interval is over pairs. Pairs without two verdicts are in `errors` only.
+    `win_rate` counts a tie as half; its interval (Wilson) is over pairs. Pairs without two verdicts are in `errors` only.
     `flipped` is the share of pairs whose two orders named different winners; `longer_wins` that of the decided ones
-    which the longer answer won.
+    which the longer answer won. `criteria` says the same of each criterion, over the pairs in which it has two verdicts.
     """
     whole = [each for each in verdicts if each.error is None]
-    winners = Counter(each.winner for each in whole)
     longer = [
-        (each.lengths[0] > each.lengths[1]) == (each.winner == "first")
+        (each.lengths[0] > each.lengths[1]) == (each.winner == FIRST)
         for each in whole
-        if each.winner != "tie" and each.lengths[0] != each.lengths[1]
+        if each.winner != TIE and each.lengths[0] != each.lengths[1]
     ]
-    points = [{"first": 1.0, "second": 0.0}.get(str(each.winner), 0.5) for each in whole]
+    by_name = {
+        criterion.name: Tally.of(
+            each.criteria[criterion.name] for each in whole if criterion.name in each.criteria
+        )
+        for criterion in rubric.criteria
+    }
     return {
         "first": names[0],
         "second": names[1],
         "pairs": len(verdicts),
-        "judged": len(whole),
-        "wins": winners["first"],
-        "ties": winners["tie"],
-        "losses": winners["second"],
-        "win_rate": interval(points, seed=seed).record() if points else None,
-        "flipped": sum(each.flipped for each in whole) / len(whole) if whole else None,
+        **_figures(Tally.of(each.whole for each in whole)),
         "longer_wins": sum(longer) / len(longer) if longer else None,
         "errors": dict(sorted(Counter(each.error["type"] for each in verdicts if each.error).items())),
+        "criteria": {name: _figures(tally) for name, tally in by_name.items()},
+    }
+
+
+def _figures(tally: Tally) -> dict[str, Any]:
+    rate = tally.rate
+    return {
+        "judged": tally.judged,
+        "wins": tally.wins,
+        "ties": tally.ties,
+        "losses": tally.losses,
+        "win_rate": dict(zip(("mean", "low", "high"), rate, strict=True)) if rate else None,
+        "flipped": tally.flipped / tally.judged if tally.judged else None,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,13 +14,11 @@ from sqlalchemy import Connection, Engine
 from gateway.history.conversations import Page, fetch, owned_conversation, owned_item
 from gateway.history.tables import STEPS, identity, items, searchable, votes
 from praxis.errors import InvalidRequest, NotFound
+from praxis.judging.tally import wilson
 from praxis.keys import Principal
 from praxis.state import migrate, writing
 
 Verdict = Literal["a", "b", "tie", "both_bad"]
-
-_NORMAL = 1.959964
-"""The standard normal's 97.5 % quantile: intervals hold 95 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +53,6 @@ class Standing:
     def win_rate(self) -> tuple[float, float, float]:
         """The share of votes that it won, and the ends of its 95 % interval (Wilson)."""
         return self.wins / self.votes, *wilson(self.wins, self.votes)
-
-
-def wilson(wins: int, of: int) -> tuple[float, float]:
-    """The 95 % interval of a share; unlike the normal one it holds for few votes and for shares of 0 and 1."""
-    share, square = wins / of, _NORMAL**2 / of
-    middle = share + square / 2
-    reach = _NORMAL * math.sqrt(share * (1 - share) / of + square / (4 * of))
-    return max(0.0, (middle - reach) / (1 + square)), min(1.0, (middle + reach) / (1 + square))
 
 
 class Votes:

@@ -107,6 +107,76 @@ def test_failures_are_typed_and_in_no_share(answers: Path, fault: Fault, kind: s
     assert found["win_rate"]["mean"] == 1.0
 
 
+ITEMS = ("计算依据", "证据链", "事实认定", "差额计算", "回应用人单位的抗辩", "起草请求", "服务当事人")
+
+
+def by_item(
+    better: dict[str, str], form: str = "{item}：[[{letter}]] 因为答复{letter}更完整"
+) -> Callable[[Body], Fault]:
+    """A judge with a favourite of its own on each item, by the word with which the better answer begins; else a tie."""
+
+    def verdict(body: Body) -> Fault:
+        shown = body["messages"][-1]["content"]
+        first = shown.split("<答复A>\n")[1]
+        lines = []
+        for item, word in better.items():
+            letter = ("A" if first.startswith(word) else "B") if word else "C"
+            lines.append(form.format(item=item, letter=letter))
+        return Says("\n".join(lines))
+
+    return verdict
+
+
+def test_every_criterion_is_judged_by_itself_in_both_orders(answers: Path) -> None:
+    better = dict(zip(ITEMS, ("好", "差", "", "好", "好", "", ""), strict=True)) | {"总评": "差"}
+    done, _ = judge(answers, by_item(better))
+    found = json.loads(done.stdout)
+    assert (found["wins"], found["losses"]) == (0, 5)
+    assert {
+        name: (each["wins"], each["ties"], each["losses"]) for name, each in found["criteria"].items()
+    } == {name: {"好": (5, 0, 0), "差": (0, 0, 5), "": (0, 5, 0)}[better[name]] for name in ITEMS}
+    rate = found["criteria"]["计算依据"]["win_rate"]
+    assert rate["mean"] == 1.0
+    assert 0.5 < rate["low"] < 0.6  # Five pairs are few.
+    kept = [json.loads(line) for line in (answers / "judged.jsonl").read_text().splitlines()]
+    assert kept[0]["criteria"]["计算依据"] == {
+        "winner": "first",
+        "verdicts": ["A", "A"],
+        "reason": "因为答复A更完整",
+    }
+    done, requests = judge(answers, by_item(better), "--resume", "--format", "csv")
+    assert requests == []
+    rows = [line.split(",") for line in done.stdout.splitlines()]
+    assert [row[rows[0].index("criterion")] for row in rows[1:]] == ["all in all", *ITEMS]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "- **{item}**：[[{letter}]] 更准",
+        "| {item} | [[{letter}]] | 更准 |",
+        "3. {item}（见[1]）：更准 [[ {letter} ]]",
+        "### 二、{item}\n更准。\n[[{letter}]]\n",
+    ],
+)
+def test_a_judge_may_write_as_it_likes(answers: Path, form: str) -> None:
+    better = {"证据链": "好", "总评": "好"}
+    done, _ = judge(answers, by_item(better, form), "--sample", "1")
+    found = json.loads(done.stdout)
+    assert (found["wins"], found["criteria"]["证据链"]["wins"]) == (1, 1)
+    assert found["criteria"]["计算依据"] == {
+        "judged": 0, "wins": 0, "ties": 0, "losses": 0, "win_rate": None, "flipped": None,
+    }  # fmt: skip
+    kept = json.loads((answers / "judged.jsonl").read_text())
+    assert "更准" in kept["criteria"]["证据链"]["reason"]
+
+
+def test_a_reply_that_says_nothing_of_the_whole_is_a_failure(answers: Path) -> None:
+    done, _ = judge(answers, by_item({"证据链": "好"}))
+    assert done.returncode == 1
+    assert "no_verdict" in done.stderr
+
+
 def test_a_judge_who_never_decides_fails(answers: Path) -> None:
     done, _ = judge(answers, lambda body: Says("不好说"))
     assert done.returncode == 1
@@ -227,6 +297,7 @@ def test_the_medical_rubric_ships(answers: Path) -> None:
     [
         (["--rubric", "nowhere.yaml"], "shipped are `legal` and `medical`"),
         (["--rubric", "empty.yaml"], "`criteria`"),
+        (["--rubric", "twice.yaml"], "`简洁` is the name of two"),
         (["--first", "nobody"], "`nobody` is no target"),
         (["--out", "nowhere/x.jsonl"], "no folder"),
         (["third.jsonl"], "--first"),
@@ -234,6 +305,7 @@ def test_the_medical_rubric_ships(answers: Path) -> None:
 )
 def test_wrong_usage(answers: Path, options: list[str], words: str) -> None:
     (answers / "empty.yaml").write_text("name: x\n")
+    (answers / "twice.yaml").write_text(f"criteria: [{', '.join(['{name: 简洁, what: 短}'] * 2)}]\n")
     (answers / "third.jsonl").write_text((answers / "base.jsonl").read_text())
     done, requests = judge(answers, prefers("好"), *options)
     assert (done.returncode, words in done.stderr, requests) == (2, True, [])

@@ -30,8 +30,8 @@ def forbidden(room: str, name: str) -> str | None:
         return f"{room} never imports {top}: rooms talk over HTTP"
     if top == "tests":
         return "tests are no part of the product"
-    if room == "ui" and top == "praxis" and not name.startswith("praxis.i18n"):
-        return "ui imports nothing of the kernel but praxis.i18n"
+    if room == "ui" and top == "praxis" and not name.startswith(("praxis.i18n", "praxis.judging")):
+        return "ui imports nothing of the kernel but praxis.i18n and praxis.judging"
     if top == "llama_index" and room != "rag":
         return "LlamaIndex lives in rag and only there"
     if top == "streamlit" and room != "ui":
