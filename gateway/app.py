@@ -35,6 +35,7 @@ from gateway.adapters.traffic import Traffic
 from gateway.agreement import Agreement, Announcements
 from gateway.api import adapters as adapters_api
 from gateway.api import admin, documents, health, lora, models, responses
+from gateway.api import audit as audit_api
 from gateway.api import conversations as conversations_api
 from gateway.api import keys as keys_api
 from gateway.api import usage as usage_api
@@ -58,6 +59,7 @@ from gateway.routing.table import Registry
 from gateway.siblings import Siblings
 from gateway.usage import Meter
 from praxis import http_errors
+from praxis.audit import Audit
 from praxis.config import REDIS_PASSWORD, Config, read_secret
 from praxis.configuration import Configuration
 from praxis.keys import Keys
@@ -195,6 +197,7 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         lora.routes(changes, lambda: configuration.current),
         keys_api.routes(keys, access),
         usage_api.routes(usage),
+        audit_api.routes(Audit(engine)),
     )
     application = _cross_origin(_dispatch(inference, surface, request_log), current)
     return Gateway(application, inference, configuration, readiness, sweep)

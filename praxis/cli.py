@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from praxis.audit_cli import audit
 from praxis.backup.cli import backup, restore
 from praxis.config import load
 from praxis.doctor import doctor
@@ -79,6 +80,7 @@ def build() -> typer.Typer:
     )
     app.add_typer(config_app, name="config")
     app.add_typer(keys, name="keys")
+    app.command("audit")(audit)
     app.command("up")(up)
     app.command("backup")(backup)
     app.command("restore")(restore)

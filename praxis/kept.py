@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from praxis import keys, usage
+from praxis import audit, keys, usage
 from praxis.state import Step
 from praxis.up import first_start
 
@@ -46,7 +46,14 @@ class Kept:
 def everything() -> Kept:
     """What the kernel and all rooms keep."""
     found = [
-        Kept({"keys": keys.STEPS, "usage": usage.STEPS, "samples": first_start.STEPS}),
+        Kept(
+            {
+                "audit": audit.STEPS,
+                "keys": keys.STEPS,
+                "usage": usage.STEPS,
+                "samples": first_start.STEPS,
+            }
+        ),
         *(each.load() for each in sorted(entry_points(group="praxis.kept"), key=lambda each: each.name)),
     ]
     return Kept(

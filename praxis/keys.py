@@ -16,6 +16,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
+from praxis import audit
+from praxis.audit import Actor, Line, note
 from praxis.errors import Conflict, InvalidRequest, NotFound
 from praxis.state import Step, migrate, writing
 
@@ -23,6 +25,9 @@ Role = Literal["admin", "user", "internal"]
 
 OPERATOR = "operator"
 """The tenant that owns the knowledge bases which models.yaml names; admin keys belong to it by default."""
+
+ITSELF = Actor(OPERATOR)
+"""Praxis, where it does by itself what else an operator does."""
 
 _PREFIX = "sk-praxis-"
 _LAST_SECOND = 253_402_300_799
@@ -126,6 +131,11 @@ class Principal:
     def admin(self) -> bool:
         return self.role == "admin"
 
+    @property
+    def actor(self) -> Actor:
+        """Who the audit trail says it was."""
+        return Actor(self.tenant, self.key_id)
+
 
 def hash_secret(secret: str) -> str:
     """SHA-256 in hex. The secret carries 192 random bits, so a slow password hash would add nothing."""
@@ -138,10 +148,11 @@ def key_names() -> sa.Subquery:
 
 
 class Keys:
-    """The keys in the state database."""
+    """The keys in the state database. Whoever changes one says who does it (`by`), for the audit trail."""
 
     def __init__(self, engine: Engine) -> None:
         migrate(engine, "keys", STEPS)
+        audit.prepare(engine)
         self._engine = engine
 
     def create(
@@ -154,6 +165,7 @@ class Keys:
         knowledge: Iterable[str] | None = None,
         expires_at: float | None = None,
         quota: Quota = UNLIMITED,
+        by: Actor = ITSELF,
     ) -> tuple[Principal, str]:
         """Make a key and return it with its secret, which cannot be read again.
 
@@ -183,6 +195,7 @@ class Keys:
                     f"A key named `{name}` exists; choose another name or revoke it.", param="name"
                 )
             connection.execute(sa.insert(_table).values(hash=hash_secret(secret), **_values(principal)))
+            note(connection, by, Line("key.create", principal.key_id, detail=principal.tenant))
         return principal, secret
 
     def live(self) -> Mapping[str, Principal]:
@@ -226,7 +239,7 @@ class Keys:
             raise NotFound(f"No key is named `{name_or_id}`; `praxis keys list` shows them.")
         return next((each for each in found if each["revoked_at"] is None), found[-1])
 
-    def update(self, name_or_id: str, changes: Mapping[str, Any]) -> str:
+    def update(self, name_or_id: str, changes: Mapping[str, Any], by: Actor = ITSELF) -> str:
         """Change limits (`rpm`, `tpm`, `concurrency`), `models`, `knowledge` or `expires_at` and return the key's id.
 
         What `changes` leaves out stays; None takes a limit away. Raises NotFound and InvalidRequest.
@@ -241,9 +254,10 @@ class Keys:
             key_id = self._not_revoked(connection, name_or_id).id
             if values:
                 connection.execute(sa.update(_table).where(_table.c.id == key_id).values(values))
+                note(connection, by, Line("key.change", key_id))
             return str(key_id)
 
-    def rotate(self, name_or_id: str, overlap: float = 0.0) -> tuple[str, str]:
+    def rotate(self, name_or_id: str, overlap: float = 0.0, by: Actor = ITSELF) -> tuple[str, str]:
         """Give a key another secret and return its id and that secret, which cannot be read again.
 
         The old secret, and any older one, works for at most `overlap` seconds more. Raises NotFound, and Conflict
@@ -273,14 +287,16 @@ class Keys:
                 .where(_table.c.id == row.id)
                 .values(hash=hash_secret(secret), rotated_at=now)
             )
+            note(connection, by, Line("key.rotate", row.id))
             return str(row.id), secret
 
-    def revoke(self, name_or_id: str) -> str:
+    def revoke(self, name_or_id: str, by: Actor = ITSELF) -> str:
         """Revoke the live key of that name or id, with every secret it has, and return its id. Raises NotFound."""
         with writing(self._engine).begin() as connection:
             row = self._not_revoked(connection, name_or_id)
             connection.execute(sa.delete(_former).where(_former.c.key_id == row.id))
             connection.execute(sa.update(_table).where(_table.c.id == row.id).values(revoked_at=time.time()))
+            note(connection, by, Line("key.revoke", row.id))
             return str(row.id)
 
     def _not_revoked(self, connection: Connection, name_or_id: str) -> sa.Row[Any]:

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from praxis import http_errors, state, weights
+from praxis.audit import Actor, Audit
 from praxis.config import Config
 from praxis.configuration import Configuration
 from praxis.errors import NotAuthenticated
@@ -60,6 +61,7 @@ def create_app(
     gateway = os.environ.get("PRAXIS_GATEWAY_URL", GATEWAY_URL)
     engine = state.connect(config.state)
     state.migrate(engine, "rag", tables.STEPS)
+    audit = Audit(engine)
     embedder = embedder or open_embedder(config, lambda: embedded_wheel(config))
     shelf = Shelf(engine, embedder, config.home / "rag" / "index")
     files = Files(engine, config.home / "rag" / "files", shelf)
@@ -111,13 +113,13 @@ def create_app(
     app = FastAPI(title="Praxis documents", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     http_errors.install(app)
     app.add_middleware(Guard, secret=secret)
-    app.include_router(files_api.routes(library, links, access))
-    app.include_router(vector_stores.routes(library, access))
+    app.include_router(files_api.routes(library, links, access, audit))
+    app.include_router(vector_stores.routes(library, access, audit))
     app.include_router(shares_api.routes(shares, access))
     app.include_router(tuning.routes(tunings, access))
     app.include_router(embeddings.routes(embedder, _decoder()))
     app.include_router(internal.routes(library, current))
-    answers = Answers(library, generation, links, access)
+    answers = Answers(library, generation, links, access, audit)
     app.include_router(chat.routes(answers, current))
     app.include_router(responses.routes(answers, current))
     return app
@@ -174,7 +176,7 @@ async def _load(library: Library) -> None:
 async def _expire(library: Library) -> None:
     while True:
         for file in await asyncio.to_thread(library.files.expired):
-            await asyncio.to_thread(library.files.delete, file.tenant, file.id)
+            await asyncio.to_thread(library.files.delete, Actor(file.tenant), file.id)
         await asyncio.to_thread(library.stores.expire)
         await asyncio.sleep(_SWEEP_SECONDS)
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from praxis.audit import Actor, Line, note
 from praxis.errors import NotFound, TooLarge
 from praxis.state import writing
 from rag import tables
@@ -66,13 +67,13 @@ class Files:
 
     async def store(
         self,
-        tenant: str,
+        owner: Actor,
         filename: str | None,
         purpose: str,
         parts: AsyncIterator[bytes],
         lifetime: int | None,
     ) -> File:
-        """Write an upload to disk as it comes in, then make it known. Raises TooLarge.
+        """Write an upload of `owner` to disk as it comes in, then make it known. Raises TooLarge.
 
         The row is written last: a file is there whole or not at all.
         """
@@ -96,10 +97,12 @@ class Files:
             draft.unlink(missing_ok=True)
         now = int(time.time())
         expires = now + lifetime if lifetime else None
-        file = File(file_id, tenant, clean_name(filename), purpose, size, digest.hexdigest(), now, expires)
+        name = clean_name(filename)
+        file = File(file_id, owner.tenant, name, purpose, size, digest.hexdigest(), now, expires)
         values = {name: getattr(file, name) for name in File.__dataclass_fields__}
         with writing(self._engine).begin() as connection:
             connection.execute(sa.insert(tables.files).values(values))
+            note(connection, owner, Line("file.add", file_id))
         return file
 
     def get(self, tenant: str, file_id: str) -> File:
@@ -120,9 +123,9 @@ class Files:
             rows, more = page_of(connection, query, tables.files.c.id, page)
         return [File(**row) for row in rows], more
 
-    def delete(self, tenant: str, file_id: str) -> None:
+    def delete(self, owner: Actor, file_id: str) -> None:
         """Remove a file everywhere: disk, text, passages, vectors and words, in every store. Raises NotFound."""
-        self.get(tenant, file_id)
+        self.get(owner.tenant, file_id)
         entries = tables.entries.c
         with self._engine.connect() as connection:
             holders = list(
@@ -136,7 +139,9 @@ class Files:
                     .where(tables.stores.c.id.in_(holding))
                     .values(generation=tables.stores.c.generation + 1)
                 )
-                connection.execute(sa.delete(tables.files).where(tables.files.c.id == file_id))
+                gone = connection.execute(sa.delete(tables.files).where(tables.files.c.id == file_id))
+                if gone.rowcount:  # another request may have been first
+                    note(connection, owner, Line("file.delete", file_id))
             for index in indexes.values():
                 index.remove(file_id)
                 index.generation += 1

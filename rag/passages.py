@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from praxis.audit import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +43,16 @@ class Hit:
 
     passage: Passage
     score: float
+
+
+def shown(
+    action: str, store_ids: Sequence[str], hits: Iterable[Hit], detail: str | None = None
+) -> list[Line]:
+    """What the audit trail tells of a search: which files of each store it showed, one line each, or that it showed
+    none."""
+    files = dict.fromkeys((hit.passage.store_id, hit.passage.file_id) for hit in hits)
+    bare = [store_id for store_id in store_ids if all(store_id != each for each, _ in files)]
+    return [
+        *(Line(action, store_id, file_id, detail) for store_id, file_id in files),
+        *(Line(action, store_id, None, detail) for store_id in bare),
+    ]

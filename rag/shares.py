@@ -10,6 +10,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from praxis.audit import Actor, Line, note
 from praxis.errors import NotFound
 from praxis.state import writing
 from rag import tables
@@ -37,23 +38,26 @@ class Shares:
         self._engine = engine
         self.withdrawn = 0
 
-    def grant(self, store_id: str, grantee: Grantee, right: Right, by: str) -> Mapping[str, Any]:
-        """Share a store, in place of what the grantee could do with it before; `by` is the id of a key."""
-        values = {"may": right, "granted_by": by, "created_at": int(time.time())}
+    def grant(self, store_id: str, grantee: Grantee, right: Right, by: Actor) -> Mapping[str, Any]:
+        """Share a store, in place of what the grantee could do with it before."""
+        values = {"may": right, "granted_by": by.key_id, "created_at": int(time.time())}
         with writing(self._engine).begin() as connection:
             changed = connection.execute(sa.update(_shares).where(*_of(store_id, grantee)).values(values))
             if not changed.rowcount:
                 values |= {"store_id": store_id, "kind": grantee.kind, "grantee": grantee.name}
                 connection.execute(sa.insert(_shares).values(values))
             row = connection.execute(sa.select(_shares).where(*_of(store_id, grantee))).mappings().one()
+            note(connection, by, Line("knowledge.share", store_id, grantee.name, right))
         if right == "read":
             self.withdrawn += 1
         return dict(row)
 
-    def withdraw(self, store_id: str, grantee: Grantee) -> None:
+    def withdraw(self, store_id: str, grantee: Grantee, by: Actor) -> None:
         """End a share. Raises NotFound where there is none."""
         with writing(self._engine).begin() as connection:
             ended = connection.execute(sa.delete(_shares).where(*_of(store_id, grantee)))
+            if ended.rowcount:
+                note(connection, by, Line("knowledge.unshare", store_id, grantee.name))
         if not ended.rowcount:
             raise NotFound(
                 f"`{store_id}` is not shared with the {grantee.kind} `{grantee.name}`; "

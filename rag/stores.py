@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
+from praxis.audit import Actor, Line, note
 from praxis.errors import InvalidRequest, NotFound
 from praxis.state import writing
 from rag import tables
@@ -41,7 +42,8 @@ class Attachment:
 
 
 class Stores:
-    """The stores of all tenants. `wake` is called when there is something to ingest."""
+    """The stores of all tenants. `wake` is called when there is something to ingest. Whoever changes one says who does it
+    (`by`), for the audit trail."""
 
     def __init__(self, engine: Engine, shelf: Shelf, wake: Callable[[], None]) -> None:
         self._engine = engine
@@ -50,7 +52,7 @@ class Stores:
 
     def create(
         self,
-        tenant: str,
+        by: Actor,
         *,
         name: str,
         description: str | None,
@@ -58,13 +60,13 @@ class Stores:
         expires_days: int | None,
         attachments: Sequence[Attachment],
     ) -> Row:
-        """A new store with files on their way into it. Raises NotFound for a file that the tenant lacks."""
+        """A new store of the actor's tenant with files on their way into it. Raises NotFound for a file that it lacks."""
         store_id, now = new_id("vs_"), int(time.time())
         with writing(self._engine).begin() as connection:
             connection.execute(
                 sa.insert(_stores).values(
                     id=store_id,
-                    tenant=tenant,
+                    tenant=by.tenant,
                     name=name,
                     description=description,
                     metadata=dict(metadata),
@@ -74,7 +76,8 @@ class Stores:
                     generation=0,
                 )
             )
-            self._put(connection, tenant, store_id, attachments, None)
+            note(connection, by, Line("knowledge.create", store_id))
+            self._put(connection, by, store_id, attachments, None)
         self._wake()
         return self.get(store_id)
 
@@ -105,11 +108,12 @@ class Stores:
         known = own | {row.id: row.id for row in rows}
         return list(dict.fromkeys(known[name] for name in names if name in known))
 
-    def update(self, store_id: str, values: Mapping[str, Any]) -> Row:
+    def update(self, store_id: str, values: Mapping[str, Any], by: Actor) -> Row:
         """Change columns of a store."""
         if values:
             with writing(self._engine).begin() as connection:
                 connection.execute(sa.update(_stores).where(_stores.c.id == store_id).values(dict(values)))
+                note(connection, by, Line("knowledge.change", store_id, detail=" ".join(values)))
         return self.get(store_id)
 
     def touch(self, store_ids: Sequence[str]) -> None:
@@ -122,11 +126,13 @@ class Stores:
         with writing(self._engine).begin() as connection:
             connection.execute(sa.update(_stores).where(*due).values(last_active_at=now))
 
-    def delete(self, store_id: str) -> None:
+    def delete(self, store_id: str, by: Actor) -> None:
         """Remove a store with its passages; its files stay."""
         with self._shelf.changing([store_id]):
             with writing(self._engine).begin() as connection:
-                connection.execute(sa.delete(_stores).where(_stores.c.id == store_id))
+                gone = connection.execute(sa.delete(_stores).where(_stores.c.id == store_id))
+                if gone.rowcount:  # another request may have been first
+                    note(connection, by, Line("knowledge.delete", store_id))
             self._shelf.drop(store_id)
 
     def counts(self, store_ids: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -151,14 +157,14 @@ class Stores:
                 result[key]["usage"] += int(usage or 0)
         return result
 
-    def attach(self, tenant: str, store_id: str, attachment: Attachment) -> Row:
+    def attach(self, by: Actor, store_id: str, attachment: Attachment) -> Row:
         """Put a file into a store; ingestion begins. One that is there is read anew only if it had failed."""
         with writing(self._engine).begin() as connection:
-            self._put(connection, tenant, store_id, [attachment], None)
+            self._put(connection, by, store_id, [attachment], None)
         self._wake()
         return self.entry(store_id, attachment.file_id)
 
-    def attach_batch(self, tenant: str, store_id: str, attachments: Sequence[Attachment]) -> Row:
+    def attach_batch(self, by: Actor, store_id: str, attachments: Sequence[Attachment]) -> Row:
         """Put many files into a store as one batch."""
         batch_id = new_id("vsfb_")
         with writing(self._engine).begin() as connection:
@@ -167,14 +173,14 @@ class Stores:
                     id=batch_id, store_id=store_id, created_at=int(time.time()), cancelled=False
                 )
             )
-            self._put(connection, tenant, store_id, attachments, batch_id)
+            self._put(connection, by, store_id, attachments, batch_id)
         self._wake()
         return self.batch(store_id, batch_id)
 
     def _put(
         self,
         connection: Connection,
-        tenant: str,
+        by: Actor,
         store_id: str,
         attachments: Sequence[Attachment],
         batch_id: str | None,
@@ -183,7 +189,7 @@ class Stores:
         wanted = [each.file_id for each in attachments]
         owned = set(
             connection.execute(
-                sa.select(files.id).where(files.tenant == tenant, files.id.in_(wanted))
+                sa.select(files.id).where(files.tenant == by.tenant, files.id.in_(wanted))
             ).scalars()
         )
         if missing := [each for each in wanted if each not in owned]:
@@ -215,6 +221,7 @@ class Stores:
                 connection.execute(sa.insert(_entries).values(values))
             else:
                 connection.execute(sa.update(_entries).where(*key).values(values))
+        note(connection, by, *(Line("knowledge.attach", store_id, each) for each in wanted))
 
     def entry(self, store_id: str, file_id: str) -> Row:
         """A file in a store. Raises NotFound."""
@@ -237,7 +244,7 @@ class Stores:
         with self._engine.connect() as connection:
             return page_of(connection, query, _entries.c.file_id, page)
 
-    def describe(self, store_id: str, file_id: str, attributes: Mapping[str, Any]) -> Row:
+    def describe(self, store_id: str, file_id: str, attributes: Mapping[str, Any], by: Actor) -> Row:
         """Replace the attributes of a file in a store."""
         with writing(self._engine).begin() as connection:
             connection.execute(
@@ -245,16 +252,19 @@ class Stores:
                 .where(_entries.c.store_id == store_id, _entries.c.file_id == file_id)
                 .values(attributes=dict(attributes))
             )
+            note(connection, by, Line("knowledge.change", store_id, file_id, "attributes"))
         return self.entry(store_id, file_id)
 
-    def detach(self, store_id: str, file_id: str) -> None:
+    def detach(self, store_id: str, file_id: str, by: Actor) -> None:
         """Take a file out of a store, with its passages; the file stays. Raises NotFound."""
         self.entry(store_id, file_id)
         with self._shelf.changing([store_id]) as indexes:
             with writing(self._engine).begin() as connection:
-                connection.execute(
+                gone = connection.execute(
                     sa.delete(_entries).where(_entries.c.store_id == store_id, _entries.c.file_id == file_id)
                 )
+                if gone.rowcount:
+                    note(connection, by, Line("knowledge.detach", store_id, file_id))
                 bump(connection, store_id)
             for index in indexes.values():
                 index.remove(file_id)
@@ -271,7 +281,7 @@ class Stores:
             )
         return dict(row)
 
-    def cancel(self, store_id: str, batch_id: str) -> Row:
+    def cancel(self, store_id: str, batch_id: str, by: Actor) -> Row:
         """Stop what of a batch is still to be read; what is done stays."""
         self.batch(store_id, batch_id)
         with writing(self._engine).begin() as connection:
@@ -281,9 +291,10 @@ class Stores:
                 .where(_entries.c.batch_id == batch_id, _entries.c.status == "in_progress")
                 .values(status="cancelled")
             )
+            note(connection, by, Line("knowledge.change", store_id, batch_id, "cancel"))
         return self.batch(store_id, batch_id)
 
-    def rebuild(self, store_id: str) -> None:
+    def rebuild(self, store_id: str, by: Actor) -> None:
         """Read, split and embed every file of a store anew, with the embedding model that runs now."""
         passages = tables.passages
         with self._shelf.changing([store_id]):
@@ -304,6 +315,7 @@ class Stores:
                     sa.update(_stores).where(_stores.c.id == store_id).values(fingerprint=None)
                 )
                 bump(connection, store_id)
+                note(connection, by, Line("knowledge.change", store_id, detail="rebuild"))
             self._shelf.drop(store_id)
         self._wake()
 
@@ -312,12 +324,13 @@ class Stores:
         over = _stores.c.last_active_at + _stores.c.expires_days * DAY <= int(time.time())
         filled = sa.exists().where(_entries.c.store_id == _stores.c.id)
         with self._engine.connect() as connection:
-            due = list(connection.execute(sa.select(_stores.c.id).where(over, filled)).scalars())
-        for store_id in due:
+            due = connection.execute(sa.select(_stores.c.id, _stores.c.tenant).where(over, filled)).all()
+        for store_id, tenant in due:
             with self._shelf.changing([store_id]):
                 with writing(self._engine).begin() as connection:
                     connection.execute(sa.delete(_entries).where(_entries.c.store_id == store_id))
                     bump(connection, store_id)
+                    note(connection, Actor(tenant), Line("knowledge.detach", store_id))
                 self._shelf.drop(store_id)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
+from praxis.audit import Actor, Line, note
 from praxis.errors import Conflict, InvalidRequest
 from praxis.state import writing
 from rag import tables
@@ -102,7 +103,7 @@ class Tunings:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self, store_id: str, questions: Sequence[Question], seed: int) -> None:
+    def start(self, store_id: str, questions: Sequence[Question], seed: int, by: Actor) -> None:
         """Begin to tune a store. Raises Conflict where one is being tuned or another embedder made the index, and
         InvalidRequest where too few questions are answered by it."""
         index = self._shelf.index(store_id)
@@ -124,7 +125,7 @@ class Tunings:
             self._failed.pop(store_id, None)
         work = _Work(self._embedder, index, passages, solved, seed, self._go_on(store_id))
         self._thread = threading.Thread(
-            target=self._run, args=(store_id, work, len(questions)), name="tuning", daemon=True
+            target=self._run, args=(store_id, work, len(questions), by), name="tuning", daemon=True
         )
         self._thread.start()
 
@@ -144,12 +145,12 @@ class Tunings:
         told |= {"status": "completed", "applied": applied, "created_at": row["created_at"]}
         return told | dict(row["report"])
 
-    def remove(self, store_id: str) -> None:
+    def remove(self, store_id: str, by: Actor) -> None:
         """Forget what a store learned. Raises Conflict while it is learning."""
         if store_id in self._running:
             raise Conflict(f"`{store_id}` is being tuned; wait for it to end.", code="tuning_in_progress")
         self._failed.pop(store_id, None)
-        self._put(store_id, None, None)
+        self._put(store_id, None, None, by)
 
     def stop(self) -> None:
         """End the work, if there is any, and wait for that."""
@@ -166,12 +167,12 @@ class Tunings:
 
         return go_on
 
-    def _run(self, store_id: str, work: _Work, given: int) -> None:
+    def _run(self, store_id: str, work: _Work, given: int, by: Actor) -> None:
         began = time.monotonic()
         try:
             tuning, report = work.tune()
             report |= {"questions": given, "used": len(work.solved), "seed": work.seed}
-            self._put(store_id, tuning, report)
+            self._put(store_id, tuning, report, by)
             seconds = round(time.monotonic() - began, 1)
             logger.info(
                 "store tuned", extra={"store": store_id, "kept": tuning is not None, "seconds": seconds}
@@ -184,7 +185,7 @@ class Tunings:
         finally:
             del self._running[store_id]
 
-    def _put(self, store_id: str, tuning: Tuning | None, report: Mapping[str, Any] | None) -> None:
+    def _put(self, store_id: str, tuning: Tuning | None, report: Mapping[str, Any] | None, by: Actor) -> None:
         """Store what was learned, or that it does not help, or nothing, and search by it from now on."""
         tunings = tables.tunings
         with self._shelf.changing([store_id]) as indexes:
@@ -200,6 +201,7 @@ class Tunings:
                             report=dict(report),
                         )
                     )
+                note(connection, by, Line("knowledge.change", store_id, detail="tuning"))
             for index in indexes.values():
                 index.tuning = tuning
 

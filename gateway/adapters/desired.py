@@ -12,6 +12,9 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
+from praxis import audit
+from praxis.audit import Actor, Line, note
+from praxis.keys import ITSELF
 from praxis.state import migrate, writing
 
 By = Literal["request", "key"]
@@ -191,11 +194,12 @@ def first_of(revision: Revision) -> Desired:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who makes a change, why, and from where."""
+    """Who makes a change, why, and from where; `actor` is who the audit trail says it was."""
 
     who: str
     why: str = ""
     origin: str = ""
+    actor: Actor = ITSELF
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +233,7 @@ class DesiredAdapters:
 
     def __init__(self, engine: Engine) -> None:
         migrate(engine, "adapters", STEPS)
+        audit.prepare(engine)
         self._engine = engine
 
     def all(self) -> Sequence[Desired]:
@@ -293,6 +298,7 @@ class DesiredAdapters:
                     origin=author.origin,
                 )
             )
+            note(connection, author.actor, Line(f"adapter.{action}", revision.name, revision.revision))
 
 
 def identity(at: float) -> str:

@@ -280,4 +280,5 @@ def routes(changes: Changes) -> APIRouter:
 
 def author(request: Request, operator: Principal, why: str) -> Author:
     """Who asks for a change, why, and from which address."""
-    return Author(operator.name, why, request.client.host if request.client is not None else "")
+    origin = request.client.host if request.client is not None else ""
+    return Author(operator.name, why, origin, operator.actor)

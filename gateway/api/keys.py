@@ -114,7 +114,7 @@ def routes(keys: Keys, access: Access) -> APIRouter:
         rest = body.model_dump(include={"admin", "tenant", "models", "knowledge", "expires_at"})
 
         def create() -> KeyWithSecret:
-            principal, secret = keys.create(body.name, quota=quota, **rest)
+            principal, secret = keys.create(body.name, quota=quota, by=operator.actor, **rest)
             return with_secret(principal.key_id, secret)
 
         made = await asyncio.to_thread(create)
@@ -130,7 +130,7 @@ def routes(keys: Keys, access: Access) -> APIRouter:
     async def update_key(name: str, body: UpdateKey, operator: Operator) -> Key:
         """Change a key's limits; this gateway follows at once, others within two seconds."""
         changes = body.model_dump(exclude_unset=True)
-        found = await asyncio.to_thread(lambda: shown(keys.update(name, changes)))
+        found = await asyncio.to_thread(lambda: shown(keys.update(name, changes, operator.actor)))
         await access.refresh()
         changed("key changed", found.id, operator)
         return found
@@ -139,7 +139,7 @@ def routes(keys: Keys, access: Access) -> APIRouter:
     async def rotate_key(name: str, operator: Operator, body: RotateKey | None = None) -> KeyWithSecret:
         """Give a key another secret, which is in this answer and nowhere else; everything else of the key stays."""
         overlap = body.overlap if body else 0.0
-        rotated = await asyncio.to_thread(lambda: with_secret(*keys.rotate(name, overlap)))
+        rotated = await asyncio.to_thread(lambda: with_secret(*keys.rotate(name, overlap, operator.actor)))
         await access.refresh()
         changed("key rotated", rotated.id, operator)
         return rotated
@@ -147,7 +147,7 @@ def routes(keys: Keys, access: Access) -> APIRouter:
     @router.delete("/keys/{name}")
     async def revoke_key(name: str, operator: Operator) -> Revoked:
         """Revoke a key by name or id; this gateway refuses it from now on, others within two seconds."""
-        key_id = await asyncio.to_thread(keys.revoke, name)
+        key_id = await asyncio.to_thread(keys.revoke, name, operator.actor)
         await access.refresh()
         changed("key revoked", key_id, operator)
         return Revoked(id=key_id)

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from gateway.history.tables import STEPS, conversations, identity, items, searchable
+from praxis import audit
+from praxis.audit import ALL, Line, note
 from praxis.errors import InvalidRequest, NotFound
 from praxis.keys import Principal
 from praxis.state import migrate, writing
@@ -42,6 +44,7 @@ class Conversations:
 
     def __init__(self, engine: Engine) -> None:
         migrate(engine, "conversations", STEPS)
+        audit.prepare(engine)
         self._engine = engine
 
     def create(self, owner: Principal, metadata: Metadata, first: Sequence[Item]) -> Mapping[str, Any]:
@@ -71,7 +74,10 @@ class Conversations:
         wanted = sa.select(conversations).where(columns.tenant == owner.tenant)
         if query.strip():
             wanted = wanted.where(_holds(searchable(query.strip())))
-        with self._engine.connect() as connection:
+        searching = bool(query.strip())
+        with (writing(self._engine) if searching else self._engine).begin() as connection:
+            if searching:
+                note(connection, owner.actor, Line("conversation.search", ALL))
             if after is not None:
                 last = owned_conversation(connection, owner, after)
                 wanted = wanted.where(
@@ -100,6 +106,7 @@ class Conversations:
         with writing(self._engine).begin() as connection:
             owned_conversation(connection, owner, conversation)
             connection.execute(sa.delete(conversations).where(conversations.c.id == conversation))
+            note(connection, owner.actor, Line("conversation.delete", conversation))
 
     def items(
         self, owner: Principal, conversation: str, limit: int, after: str | None, *, oldest_first: bool
@@ -107,8 +114,9 @@ class Conversations:
         """What was said. Raises NotFound where there is no such conversation, or `after` is no item of it."""
         position = items.c.position
         wanted = sa.select(items).where(items.c.conversation_id == conversation)
-        with self._engine.connect() as connection:
+        with writing(self._engine).begin() as connection:
             owned_conversation(connection, owner, conversation)
+            note(connection, owner.actor, Line("conversation.read", conversation))
             if after is not None:
                 last = owned_item(connection, conversation, after)["position"]
                 wanted = wanted.where(position > last if oldest_first else position < last)
@@ -124,8 +132,9 @@ class Conversations:
 
     def item(self, owner: Principal, conversation: str, item: str) -> Mapping[str, Any]:
         """One item. Raises NotFound."""
-        with self._engine.connect() as connection:
+        with writing(self._engine).begin() as connection:
             owned_conversation(connection, owner, conversation)
+            note(connection, owner.actor, Line("conversation.read", conversation, item))
             return owned_item(connection, conversation, item)
 
     def replace(self, owner: Principal, conversation: str, item: str, by: Item) -> Mapping[str, Any]:
@@ -144,6 +153,7 @@ class Conversations:
             row = owned_conversation(connection, owner, conversation)
             owned_item(connection, conversation, item)
             connection.execute(sa.delete(items).where(items.c.id == item))
+            note(connection, owner.actor, Line("conversation.delete", conversation, item))
             return row
 
 

@@ -13,6 +13,8 @@ from sqlalchemy import Connection, Engine
 
 from gateway.history.conversations import Page, fetch, owned_conversation, owned_item
 from gateway.history.tables import STEPS, identity, items, searchable, votes
+from praxis import audit
+from praxis.audit import Line, note
 from praxis.errors import InvalidRequest, NotFound
 from praxis.judging.tally import wilson
 from praxis.keys import Principal
@@ -60,6 +62,7 @@ class Votes:
 
     def __init__(self, engine: Engine) -> None:
         migrate(engine, "conversations", STEPS)
+        audit.prepare(engine)
         self._engine = engine
 
     def cast(self, owner: Principal, ballot: Ballot) -> Mapping[str, Any]:
@@ -95,19 +98,23 @@ class Votes:
         wanted = _told().where(columns.tenant == owner.tenant)
         if conversation is not None:
             wanted = wanted.where(columns.conversation_id == conversation)
-        with self._engine.connect() as connection:
+        with writing(self._engine).begin() as connection:
             if after is not None:
                 last = _read(connection, owner, after)
                 wanted = wanted.where(
                     sa.tuple_(columns.created_at, columns.id) < sa.tuple_(last["created_at"], last["id"])
                 )
-            return fetch(connection, wanted.order_by(columns.created_at.desc(), columns.id.desc()), limit)
+            page = fetch(connection, wanted.order_by(columns.created_at.desc(), columns.id.desc()), limit)
+            of = dict.fromkeys(row["conversation_id"] for row in page.rows)
+            note(connection, owner.actor, *(Line("vote.read", each) for each in of))
+            return page
 
     def retract(self, owner: Principal, vote: str) -> None:
         """Delete a vote. Raises NotFound."""
         with writing(self._engine).begin() as connection:
-            _read(connection, owner, vote)
+            told = _read(connection, owner, vote)
             connection.execute(sa.delete(votes).where(votes.c.id == vote))
+            note(connection, owner.actor, Line("vote.delete", vote, told["conversation_id"]))
 
     def results(self, owner: Principal) -> Sequence[Standing]:
         """How every contender did, the highest share of wins first."""

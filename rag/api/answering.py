@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from praxis.audit import Actor, Line
 from praxis.errors import NotFound, UpstreamError
 from rag.answer import grounding
 from rag.answer.citations import Annotator, Evidence, Reading, Untouched
@@ -27,7 +28,7 @@ from rag.answer.reply import annotated, annotated_stream, said, said_stream
 from rag.api.asker import OPERATOR, Asker, asker_of
 from rag.generation import Generation, Refused, Reply
 from rag.index.filters import Filter, parse
-from rag.passages import FACTS, Hit
+from rag.passages import FACTS, Hit, shown
 
 ASSUMED_WINDOW = 4_096  # tokens, where the gateway does not list a model's own
 _ASKER_HEADERS = (
@@ -74,6 +75,12 @@ class Permits(Protocol):
         """Raises NotFound unless whoever sent `request` may search all of these stores."""
 
 
+class Trail(Protocol):
+    """Where it is written who asked what (praxis/audit.py)."""
+
+    def add(self, actor: Actor, *lines: Line) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
     """Answers from `library` by the models behind `generation`."""
@@ -82,6 +89,7 @@ class Answers:
     generation: Generation
     links: Links
     permits: Permits
+    audit: Trail
 
     async def respond(self, request: Request, asked: grounding.Request, form: Form) -> Response:
         """The response to `asked`, which came in `request`. Raises PraxisErrors."""
@@ -89,7 +97,7 @@ class Answers:
         leave = Leave(self.permits, request, asked, self.library)
         await leave.ask()
         answering = _Answering(
-            self.library, self.generation, self.links, asked, form, request.headers, asker, leave
+            self.library, self.generation, self.links, self.audit, asked, form, request.headers, asker, leave
         )
         try:
             return await _while_connected(request, answering.respond())
@@ -149,6 +157,7 @@ class _Answering:
     library: Library
     generation: Generation
     links: Links
+    audit: Trail
     asked: grounding.Request
     form: Form
     headers: Headers
@@ -167,10 +176,12 @@ class _Answering:
         query = await self._query(question, language) if stores else question
         found, hits = await self._search(stores, query, filters)
         if not hits:
+            await self._note(stores, [])
             words = WORDING[language].irrelevant if found else WORDING[language].empty
             return self._nothing(words, Search(query))
         beside = await self._beside(hits, stores, filters)
         await self.leave.check()
+        await self._note(stores, [*hits, *beside])
         context, opened = await self._generate(distinct([*hits, *beside]), language)
         reading = self._reading(context.hits, question, language, stores)
         async with AsyncExitStack() as undo:
@@ -184,6 +195,11 @@ class _Answering:
             await self.leave.check()
             return JSONResponse(self.form.whole(completion, evidence, search))
         return await self._stream(opened, reading, search)
+
+    async def _note(self, stores: Sequence[str], hits: Sequence[Hit]) -> None:
+        """Write down who asks which stores, and which of their files the model is shown, before it is."""
+        lines = shown("knowledge.ask", stores, hits, self.asked.name)
+        await asyncio.to_thread(self.audit.add, self.asker.actor, *lines)
 
     async def _query(self, question: str, language: Language) -> str:
         """What to search for: the question itself, or where it goes on from earlier ones what it means."""

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from fastapi import Depends, Request
 
+from praxis.audit import Actor
 from praxis.errors import NotAuthenticated, NotPermitted
 
 OPERATOR = "operator"
@@ -27,6 +28,11 @@ class Asker:
     def admin(self) -> bool:
         """Whether it is an admin's key."""
         return self.role == "admin"
+
+    @property
+    def actor(self) -> Actor:
+        """Who the audit trail says it was."""
+        return Actor(self.tenant, self.key)
 
     def may_use(self, store_id: str, name: str) -> bool:
         """Whether the key may use a knowledge base of its tenant."""

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from praxis.audit import Actor, Audit, Line
 from praxis.errors import InvalidRequest, NotFound, NotPermitted, TooLarge
 from rag.api.access import Access
 from rag.api.asker import Asking
@@ -43,7 +44,7 @@ def describe(file: File) -> dict[str, Any]:
     }
 
 
-def routes(library: Library, links: Links, access: Access) -> APIRouter:
+def routes(library: Library, links: Links, access: Access, audit: Audit) -> APIRouter:
     """The routes; `links` checks those to passages, and `access` whether who asked may still read them."""
     router = APIRouter()
     files = library.files
@@ -52,7 +53,7 @@ def routes(library: Library, links: Links, access: Access) -> APIRouter:
     async def create(request: Request, asker: Asking) -> dict[str, Any]:
         upload, purpose, lifetime = await _form(request)
         try:
-            stored = await files.store(asker.tenant, upload.filename, purpose, _parts(upload), lifetime)
+            stored = await files.store(asker.actor, upload.filename, purpose, _parts(upload), lifetime)
         finally:
             await upload.close()
         return describe(stored)
@@ -74,12 +75,13 @@ def routes(library: Library, links: Links, access: Access) -> APIRouter:
 
     @router.delete("/v1/files/{file_id}")
     def delete(file_id: str, asker: Asking) -> dict[str, Any]:
-        files.delete(asker.tenant, file_id)
+        files.delete(asker.actor, file_id)
         return {"id": file_id, "object": "file", "deleted": True}
 
     @router.get("/v1/files/{file_id}/content")
     def content(file_id: str, asker: Asking) -> FileResponse:
         file = files.get(asker.tenant, file_id)
+        audit.add(asker.actor, Line("file.read", file_id))
         # Whatever was uploaded is handed back as a download, never as a page that a browser would run.
         disposition = f"attachment; filename*=UTF-8''{quote(file.filename)}"
         headers = {"content-disposition": disposition, "x-content-type-options": "nosniff"}
@@ -101,6 +103,7 @@ def routes(library: Library, links: Links, access: Access) -> APIRouter:
             raise NotPermitted("This link has expired or was altered; ask again to get a fresh one.")
         if not await run_in_threadpool(access.opens, tenant, key, file_id):
             raise _gone()
+        await run_in_threadpool(audit.add, Actor(tenant, key), Line("file.read", file_id))
         return await run_in_threadpool(_page, library, file_id, start, end)
 
     return router

@@ -47,7 +47,7 @@ def routes(shares: Shares, access: Access) -> APIRouter:
             raise InvalidRequest("`right` must be `read` or `write`.", param="right")
         if grantee == Grantee("tenant", store["tenant"]):
             raise InvalidRequest(f"`{store_id}` is the tenant's own; name another.", param="tenant")
-        return describe(shares.grant(store_id, grantee, right, asker.key))
+        return describe(shares.grant(store_id, grantee, right, asker.actor))
 
     @router.delete("/{store_id}/shares")
     def withdraw(
@@ -55,7 +55,7 @@ def routes(shares: Shares, access: Access) -> APIRouter:
     ) -> dict[str, Any]:
         access.shareable(asker, store_id)
         grantee = _grantee(tenant, key)
-        shares.withdraw(store_id, grantee)
+        shares.withdraw(store_id, grantee, asker.actor)
         return {
             "object": "vector_store.share.deleted",
             "vector_store_id": store_id,

@@ -23,7 +23,7 @@ def routes(tunings: Tunings, access: Access) -> APIRouter:
     def begin(store_id: str, asker: Asking, body: Body) -> dict[str, Any]:
         refuse_expired(access.owned(asker, store_id))
         seed = integer(body, "seed", 0, 0, _LARGEST_SEED)
-        tunings.start(store_id, read(body.get("questions")), seed)
+        tunings.start(store_id, read(body.get("questions")), seed, asker.actor)
         return tunings.describe(store_id)
 
     @router.get("/{store_id}/tuning")
@@ -34,7 +34,7 @@ def routes(tunings: Tunings, access: Access) -> APIRouter:
     @router.delete("/{store_id}/tuning")
     def forget(store_id: str, asker: Asking) -> dict[str, Any]:
         access.owned(asker, store_id)
-        tunings.remove(store_id)
+        tunings.remove(store_id, asker.actor)
         return tunings.describe(store_id)
 
     return router

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from starlette.concurrency import run_in_threadpool
 
+from praxis.audit import Audit, Line
 from praxis.errors import InvalidRequest
 from rag.api.access import Access
 from rag.api.asker import Asking
@@ -15,6 +16,7 @@ from rag.api.bodies import Body, integer, pairs, text
 from rag.index import filters
 from rag.library import Library
 from rag.pages import Order, Page, listing
+from rag.passages import shown
 from rag.stores import STATUSES, Attachment, expires_at, refuse_expired
 
 Status = Literal["in_progress", "completed", "failed", "cancelled"]
@@ -91,13 +93,13 @@ def _file_counts(counts: Mapping[str, int]) -> dict[str, int]:
     return {name: counts[name] for name in (*STATUSES, "total")}
 
 
-def routes(library: Library, access: Access) -> APIRouter:
+def routes(library: Library, access: Access, audit: Audit) -> APIRouter:
     """The stores' own routes, their files', their batches', and search."""
     router = APIRouter(prefix="/v1/vector_stores")
     _add_stores(router, library, access)
-    _add_files(router, library, access)
+    _add_files(router, library, access, audit)
     _add_batches(router, library, access)
-    _add_search(router, library, access)
+    _add_search(router, library, access, audit)
     return router
 
 
@@ -113,7 +115,7 @@ def _add_stores(router: APIRouter, library: Library, access: Access) -> None:
         if asker.knowledge is not None and name not in asker.knowledge:
             asker.check("", name)
         store = stores.create(
-            asker.tenant,
+            asker.actor,
             name=name,
             description=text(body, "description", 4096),
             metadata=pairs(body, "metadata", strings_only=True),
@@ -152,29 +154,29 @@ def _add_stores(router: APIRouter, library: Library, access: Access) -> None:
             values["metadata"] = pairs(body, "metadata", strings_only=True)
         if "expires_after" in body:
             values["expires_days"] = _expiry(body)
-        return told(stores.update(store_id, values))
+        return told(stores.update(store_id, values, asker.actor))
 
     @router.delete("/{store_id}")
     def delete(store_id: str, asker: Asking) -> dict[str, Any]:
         access.owned(asker, store_id)
-        stores.delete(store_id)
+        stores.delete(store_id, asker.actor)
         return {"id": store_id, "object": "vector_store.deleted", "deleted": True}
 
     @router.post("/{store_id}/rebuild")
     def rebuild(store_id: str, asker: Asking) -> dict[str, Any]:
         access.owned(asker, store_id)
-        stores.rebuild(store_id)
+        stores.rebuild(store_id, asker.actor)
         return told(stores.get(store_id))
 
 
-def _add_files(router: APIRouter, library: Library, access: Access) -> None:
+def _add_files(router: APIRouter, library: Library, access: Access, audit: Audit) -> None:
     stores = library.stores
 
     @router.post("/{store_id}/files")
     def attach(store_id: str, asker: Asking, body: Body, response: Response) -> dict[str, Any]:
         refuse_expired(access.writable(asker, store_id))
         response.headers.update(_POLL)
-        return describe_entry(stores.attach(asker.tenant, store_id, _attachment(body, body)))
+        return describe_entry(stores.attach(asker.actor, store_id, _attachment(body, body)))
 
     @router.get("/{store_id}/files")
     def list_files(
@@ -200,20 +202,20 @@ def _add_files(router: APIRouter, library: Library, access: Access) -> None:
     def update(store_id: str, file_id: str, asker: Asking, body: Body) -> dict[str, Any]:
         access.writable(asker, store_id)
         stores.entry(store_id, file_id)
-        return describe_entry(
-            stores.describe(store_id, file_id, pairs(body, "attributes", strings_only=False))
-        )
+        attributes = pairs(body, "attributes", strings_only=False)
+        return describe_entry(stores.describe(store_id, file_id, attributes, asker.actor))
 
     @router.delete("/{store_id}/files/{file_id}")
     def detach(store_id: str, file_id: str, asker: Asking) -> dict[str, Any]:
         access.writable(asker, store_id)
-        stores.detach(store_id, file_id)
+        stores.detach(store_id, file_id, asker.actor)
         return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True}
 
     @router.get("/{store_id}/files/{file_id}/content")
     def content(store_id: str, file_id: str, asker: Asking) -> dict[str, Any]:
         access.readable(asker, store_id)
         stores.entry(store_id, file_id)
+        audit.add(asker.actor, Line("file.read", file_id, store_id))
         document = library.files.document(file_id)
         data = [{"type": "text", "text": document.text}] if document else []
         return {
@@ -234,7 +236,7 @@ def _add_batches(router: APIRouter, library: Library, access: Access) -> None:
     def create(store_id: str, asker: Asking, body: Body, response: Response) -> dict[str, Any]:
         refuse_expired(access.writable(asker, store_id))
         response.headers.update(_POLL)
-        return told(stores.attach_batch(asker.tenant, store_id, _batch(body)))
+        return told(stores.attach_batch(asker.actor, store_id, _batch(body)))
 
     @router.get("/{store_id}/file_batches/{batch_id}")
     def retrieve(store_id: str, batch_id: str, asker: Asking, response: Response) -> dict[str, Any]:
@@ -245,7 +247,7 @@ def _add_batches(router: APIRouter, library: Library, access: Access) -> None:
     @router.post("/{store_id}/file_batches/{batch_id}/cancel")
     def cancel(store_id: str, batch_id: str, asker: Asking) -> dict[str, Any]:
         access.writable(asker, store_id)
-        return told(stores.cancel(store_id, batch_id))
+        return told(stores.cancel(store_id, batch_id, asker.actor))
 
     @router.get("/{store_id}/file_batches/{batch_id}/files")
     def list_files(
@@ -264,7 +266,7 @@ def _add_batches(router: APIRouter, library: Library, access: Access) -> None:
         return listing([describe_entry(each) for each in rows], more)
 
 
-def _add_search(router: APIRouter, library: Library, access: Access) -> None:
+def _add_search(router: APIRouter, library: Library, access: Access, audit: Audit) -> None:
     @router.post("/{store_id}/search")
     async def search(store_id: str, asker: Asking, body: Body) -> dict[str, Any]:
         before = access.withdrawn
@@ -284,6 +286,7 @@ def _add_search(router: APIRouter, library: Library, access: Access) -> None:
         await run_in_threadpool(library.stores.touch, [store_id])
         if access.withdrawn != before:
             await run_in_threadpool(access.searchable, asker, store_id)
+        await run_in_threadpool(audit.add, asker.actor, *shown("knowledge.search", [store_id], hits))
         data = [
             {
                 "file_id": hit.passage.file_id,

@@ -122,7 +122,7 @@ def test_the_version_before_comes_forward_with_every_row(database: Engine) -> No
         scores.add("law-adapter", state.adapters[0].revision, each)
     assert Scores(database).last() == {state.revisions[0].upstream: told[1:]}
     shares, store = Shares(database), str(old["rag_store"][0]["id"])
-    shares.grant(store, Grantee("tenant", "医院"), "write", user.key_id)
+    shares.grant(store, Grantee("tenant", "医院"), "write", user.actor)
     assert shares.held("医院", "key_1") == {store: "write"}
     assert keys.rotate("律所", overlap=60)[0] == user.key_id
     assert keys.update("律所", {"rpm": 5}) == user.key_id

@@ -15,8 +15,10 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from praxis import http_errors
+from praxis.audit import Audit
 from praxis.config import load
 from praxis.errors import NotFound
+from praxis.state import connect
 from rag.api import chat, responses
 from rag.api.answering import Answers
 from rag.generation import Generation
@@ -74,7 +76,8 @@ class Answering:
         app = FastAPI(lifespan=lifespan)
         http_errors.install(app)
 
-        answers = Answers(corpus, self.generation, Links(), Permits(corpus))
+        audit = Audit(connect(config.state))
+        answers = Answers(corpus, self.generation, Links(), Permits(corpus), audit)
         app.include_router(chat.routes(answers, lambda: config))
         app.include_router(responses.routes(answers, lambda: config))
         self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="warning"))
