@@ -1,28 +1,50 @@
-"""The editions of one law in a store: the newest in force answers, the others are kept, marked, and asked for by date."""
+"""The editions of one law in a store: the newest in force answers, the others are kept, marked, and asked for by date.
+
+A file may hold several laws, so an edition is not a file: it is the passages of a file that have one law and version.
+"""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
-from typing import Any
+from itertools import pairwise
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from rag import tables
+from rag.ingest import statutes
 
 KEYS = frozenset(("version", "effective", "until", "superseded", "as_of"))
 """Attributes by which a search asks for editions; one that names none of them is answered by what is in force."""
 
-Key = tuple[str, str]
-"""A store's id and a file's."""
+Key = tuple[str, str, str | None, str | None]
+"""A store's id and a file's, and the law and version that the edition's passages have."""
+
+
+class Place(Protocol):
+    """A passage, as far as it tells of which edition it is."""
+
+    @property
+    def store_id(self) -> str: ...
+    @property
+    def file_id(self) -> str: ...
+    @property
+    def law(self) -> str | None: ...
+    @property
+    def version(self) -> str | None: ...
+
+
+def key(place: Place) -> Key:
+    """The key of the edition that a passage, or a row of one, is of."""
+    return place.store_id, place.file_id, place.law, place.version
 
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """One file's edition of a law: since when it applies and, if another took its place, until when (ISO dates).
+    """An edition of a law: since when it applies and, if another took its place, until when (ISO dates).
 
     `current` is whether it is the one in force today, or the only one that there is.
     """
@@ -44,22 +66,44 @@ class Editions:
         self._engine = engine
 
     def of(self, store_ids: Sequence[str]) -> dict[Key, Edition]:
-        """The edition of each file in these stores that is a law."""
+        """The editions that the files of these stores hold."""
         entries = tables.entries.c
         query = sa.select(entries.store_id, entries.file_id, entries.edition).where(
             entries.store_id.in_(store_ids), entries.status == "completed", entries.edition.is_not(None)
         )
         with self._engine.connect() as connection:
-            rows = [row for row in connection.execute(query) if row.edition]
+            rows = connection.execute(query).all()
+        laws: dict[tuple[str, str], dict[Key, Mapping[str, Any]]] = {}
+        for store_id, file_id, editions in rows:
+            for each in editions or ():
+                same = laws.setdefault((store_id, each["law"]), {})
+                same[store_id, file_id, each["title"], each["version"]] = each
         today = datetime.date.today().isoformat()
+        return {key: edition for same in laws.values() for key, edition in _line(same, today).items()}
 
-        def law(row: Any) -> tuple[str, str]:
-            return row.store_id, row.edition["law"]
 
-        found: dict[Key, Edition] = {}
-        for _, same in groupby(sorted(rows, key=law), key=law):
-            found |= _line({(each.store_id, each.file_id): each.edition for each in same}, today)
-        return found
+def held(text: str, passages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """The editions of laws that a file holds, by its text and what is known of each passage; None for other
+    documents. `title` is the law as its passages name it, `law` what its editions have in common."""
+    begins: dict[tuple[str, str | None], int] = {}
+    for each in passages:
+        if each["law"]:
+            begins.setdefault((each["law"], each["version"]), each["start"])
+    named = {(each["law"], each["version"]) for each in passages if each["article"]}
+    ends = [*begins.values(), len(text)][1:]
+    found = [
+        _edition(text[start if number else 0 : end], *law)
+        for number, (law, start, end) in enumerate(zip(begins, begins.values(), ends, strict=True))
+        if law in named
+    ]
+    return found or None
+
+
+def _edition(text: str, title: str, version: str | None) -> dict[str, Any]:
+    # Each book of a code that comes by itself has editions of its own.
+    law = "·".join(each for each in (title.removeprefix("中华人民共和国"), statutes.book(text)) if each)
+    effective = statutes.effective(text) or version
+    return {"law": law, "title": title, "version": version, "effective": effective}
 
 
 def _line(editions: Mapping[Key, Mapping[str, Any]], today: str) -> dict[Key, Edition]:

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from praxis.errors import NotFound
 from rag import tables
 from rag.answer.statutes import known_law, looked_up, same_law, spellings
-from rag.editions import KEYS, Editions
+from rag.editions import KEYS, Editions, Key, key
 from rag.files import Files
 from rag.index.embedding import Embedder, Vectors
 from rag.index.filters import Filter
@@ -84,11 +84,12 @@ class Library:
 
     def attributes(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
         """Per hit, the attributes of its file in its store and the passage's own facts."""
-        keys = [(each.passage.store_id, each.passage.file_id) for each in hits]
-        own, editions = self._own_attributes(set(keys)), self._edition_facts({store for store, _ in keys})
+        passages = [each.passage for each in hits]
+        stores = {each.store_id for each in passages}
+        own, editions = self._own_attributes(stores), self._edition_facts(stores)
         return [
-            own.get(key, {}) | facts(each.passage) | editions.get(key, {})
-            for key, each in zip(keys, hits, strict=True)
+            own.get((each.store_id, each.file_id), {}) | facts(each) | editions.get(key(each), {})
+            for each in passages
         ]
 
     def describe(self, file_id: str, start: int, end: int) -> dict[str, str] | None:
@@ -152,14 +153,21 @@ class Library:
 
     def _in_force(self, indexes: Mapping[str, StoreIndex], allowed: Allowed | None) -> Allowed | None:
         """`allowed` without the passages of editions that are not in force; None where that is all there is."""
-        others: dict[str, list[int]] = {}
-        for (store_id, file_id), edition in self.editions.of(list(indexes)).items():
-            if not edition.current:
-                others.setdefault(store_id, []).extend(indexes[store_id].vectors.ids_of(file_id))
-        if not any(others.values()):
+        editions = self.editions.of(list(indexes))
+        if not (old := {key for key, each in editions.items() if not each.current}):
             return allowed
+        files, kept = {each[:2] for each in old}, {each[:2] for each in editions.keys() - old}
+        others = [id_ for store, file in files - kept for id_ in indexes[store].vectors.ids_of(file)]
+        if mixed := {file for _, file in files & kept}:
+            passages = tables.passages.c
+            query = sa.select(
+                passages.id, passages.store_id, passages.file_id, passages.law, passages.version
+            )
+            with self.engine.connect() as connection:
+                rows = connection.execute(query.where(passages.file_id.in_(mixed))).all()
+            others += [row.id for row in rows if key(row) in old]
         inside = allowed or {store_id: index.vectors.ids() for store_id, index in indexes.items()}
-        return {store_id: np.setdiff1d(ids, others.get(store_id, [])) for store_id, ids in inside.items()}
+        return {store_id: np.setdiff1d(ids, others) for store_id, ids in inside.items()}
 
     def _named(self, store_ids: Sequence[str], query: str, allowed: Allowed | None) -> list[Passage]:
         """The articles that the query names with their law."""
@@ -207,7 +215,7 @@ class Library:
         editions = self.editions.of(list({each.store_id for each in found})) if len(found) > 1 else {}
 
         def newness(passage: Passage) -> tuple[bool, str]:
-            edition = editions.get((passage.store_id, passage.file_id))
+            edition = editions.get(key(passage))
             return edition is None or edition.current, passage.version or ""
 
         # A continuation of a long article comes after its beginning; another edition after the one in force.
@@ -245,22 +253,22 @@ class Library:
         kept: dict[str, list[int]] = {each: [] for each in store_ids}
         with self.engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
-        own = self._own_attributes({(row["store_id"], row["file_id"]) for row in rows})
-        editions = self._edition_facts(store_ids)
+        own, editions = self._own_attributes(store_ids), self._edition_facts(store_ids)
         for row in rows:
-            key = row["store_id"], row["file_id"]
             known = {name: row[name] for name in FACTS if row[name] is not None}
-            if filters(own.get(key, {}) | known | editions.get(key, {})):
+            place = row["store_id"], row["file_id"]
+            edition = editions.get((*place, row["law"], row["version"]), {})
+            if filters(own.get(place, {}) | known | edition):
                 kept[row["store_id"]].append(row["id"])
         return {store_id: np.asarray(ids, np.int64) for store_id, ids in kept.items()}
 
-    def _edition_facts(self, store_ids: Collection[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    def _edition_facts(self, store_ids: Collection[str]) -> dict[Key, dict[str, Any]]:
         return {key: each.facts() for key, each in self.editions.of(list(store_ids)).items()}
 
-    def _own_attributes(self, keys: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
+    def _own_attributes(self, store_ids: Collection[str]) -> dict[tuple[str, str], dict[str, Any]]:
         entries = tables.entries.c
         query = sa.select(entries.store_id, entries.file_id, entries.attributes).where(
-            entries.store_id.in_({store for store, _ in keys})
+            entries.store_id.in_(store_ids)
         )
         with self.engine.connect() as connection:
             rows = connection.execute(query).all()

@@ -102,7 +102,7 @@ entries = sa.Table(
     Column("attributes", sa.JSON, nullable=False),
     Column("chunk_size", Integer, nullable=False),
     Column("chunk_overlap", Integer, nullable=False),
-    Column("edition", sa.JSON),  # of a law: its name, version, and since when it applies
+    Column("edition", sa.JSON),  # of each law in it: its title and version, and since when it applies
     Column("progress", sa.JSON),  # how far it is, and in the end what was read
     sa.Index("rag_store_file_file", "file_id"),
 )
@@ -175,5 +175,23 @@ def _present(connection: Connection) -> None:
                 connection.exec_driver_sql(f"ALTER TABLE {name} {kind}")
 
 
-STEPS: Sequence[Step] = (_present, _present, _present, _present, _present, _present, _present)
-"""One for each time that the tables grew."""
+def _titled(connection: Connection) -> None:
+    """A file's edition was one law's; it is a list, each with the title and version that its passages have."""
+    where, columns = entries.c, passages.c
+    for row in connection.execute(sa.select(where.store_id, where.file_id, where.edition)).all():
+        if not isinstance(row.edition, dict):
+            continue
+        here = (
+            columns.store_id == row.store_id,
+            columns.file_id == row.file_id,
+            columns.article.is_not(None),
+        )
+        first = sa.select(columns.law, columns.version).where(*here).order_by(columns.start).limit(1)
+        law = connection.execute(first).first()
+        held = [row.edition | {"title": law.law, "version": law.version}] if law else None
+        mine = (where.store_id == row.store_id, where.file_id == row.file_id)
+        connection.execute(sa.update(entries).where(*mine).values(edition=held))
+
+
+STEPS: Sequence[Step] = (_present, _present, _present, _present, _present, _present, _present, _titled)
+"""One for each time that the tables grew or changed."""

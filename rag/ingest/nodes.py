@@ -54,6 +54,7 @@ class StructureParser(NodeParser):
     def _split(self, node: BaseNode) -> Iterator[TextNode]:
         text = node.get_content(MetadataMode.NONE)
         document = Document.of(text, node.metadata.get("pages", []), node.metadata.get("facts", {}))
+        source = node.as_related_node_info()  # reckons the hash of the whole text: once, not for each chunk
         for chunk in chunks(text, self.limit, self.count, self.overlap, document.headings):
             piece = text[chunk.start : chunk.end]
             embedded = {name for name in ("law", "head") if getattr(chunk, name)}
@@ -78,5 +79,5 @@ class StructureParser(NodeParser):
                 text_template="{metadata_str} {content}",
                 start_char_idx=chunk.start,
                 end_char_idx=chunk.end,
-                relationships={NodeRelationship.SOURCE: node.as_related_node_info()},
+                relationships={NodeRelationship.SOURCE: source},
             )

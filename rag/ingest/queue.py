@@ -23,11 +23,10 @@ from sqlalchemy import Connection, Engine
 
 from praxis.errors import Conflict
 from praxis.state import writing
-from rag import tables
+from rag import editions, tables
 from rag.files import Files
 from rag.index.embedding import Embedder, Vectors
 from rag.index.shelf import Shelf, keyword_text
-from rag.ingest import statutes
 from rag.ingest.document import Document, Unreadable
 from rag.ingest.drafts import Drafts, Job, Unwanted
 from rag.ingest.nodes import StructureParser
@@ -223,7 +222,7 @@ class Ingestion:
                     status="completed",
                     usage_bytes=usage,
                     progress=report,
-                    edition=_edition(document.text, nodes),
+                    edition=editions.held(document.text, [node.metadata for node in nodes]),
                 )
                 self._drafts.clear(connection, job)
                 connection.execute(
@@ -302,18 +301,6 @@ def _report(document: Document, nodes: Sequence[BaseNode]) -> dict[str, Any]:
         "notes": list(document.notes),
     }
     return {"step": "ready"} | {name: value for name, value in known.items() if value}
-
-
-def _edition(text: str, nodes: Sequence[BaseNode]) -> dict[str, Any] | None:
-    """Which edition of which law a file is; None for other documents."""
-    first = next((node.metadata for node in nodes if node.metadata["law"] and node.metadata["article"]), None)
-    if first is None:
-        return None
-    law = first["law"].removeprefix("中华人民共和国")
-    # Each book of a code that comes by itself has editions of its own.
-    named = "·".join(each for each in (law, statutes.book(text)) if each)
-    effective = statutes.effective(text) or first["version"]
-    return {"law": named, "version": first["version"], "effective": effective}
 
 
 def _words(node: BaseNode) -> str:

@@ -10,7 +10,7 @@ import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rag.answer.statutes import read_numeral, write_numeral
 from rag.ingest.document import Chunk
@@ -41,22 +41,50 @@ _TITLE_END = re.compile(
     r"(?:法|法典|条例|规定|办法|解释|细则|规则|章程|决定|通则|意见|批复|标准|规范|合同|协议|制度|公约|宪法)(?:[（(][^（）()]{1,20}[）)])?》?$"
 )
 _EDITION = re.compile(r"[（(][^（）()]*(?:\d{4}|修正|修订|公布|通过)[^（）()]*[）)]$")
+_NO_TITLE = re.compile(rf"[。；，：！？]|^(?:第{_NUMBER}条|[（(]?[〇一二三四五六七八九十\d]+[）)、.．])")
+_BROKEN = re.compile(r"中华人民共和国|最高人民|.*关于")
 _LONGEST_TITLE = 80
+_LONGEST_PREAMBLE = 20_000
+"""Characters from a law's title to its first article, its contents between them."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Heading:
-    """A line that may begin an article: where, its number, and whether space or line end sets its name off."""
+    """A line that may begin an article: where, its number, and whether space or line end sets its name off.
+
+    `title` is where the title of a law stands above it, if one does.
+    """
 
     start: int
     number: int
     sub: int
     apart: bool
+    title: int | None = None
 
     @property
     def name(self) -> str:
         sub = f"之{write_numeral(self.sub)}" if self.sub else ""
         return f"第{write_numeral(self.number)}条{sub}"
+
+    def begins(self, last: tuple[int, int]) -> bool:
+        """Whether it begins a law, or the count anew, after the article `last`."""
+        if (self.number, self.sub) == (1, 0):
+            return self.apart or self.title is not None
+        return self.title is not None and not self.follows(last)
+
+    def follows(self, last: tuple[int, int]) -> bool:
+        """Whether its number is the next after `last`."""
+        return (self.number, self.sub) in ((last[0] + 1, 0), (last[0], last[1] + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Law:
+    """One law of a file: where it begins, and what its preamble tells."""
+
+    start: int
+    name: str | None
+    version: str | None
+    book: str
 
 
 def is_statute(text: str) -> bool:
@@ -69,27 +97,35 @@ def is_statute(text: str) -> bool:
 
 
 def split(text: str, limit: int, count: Count) -> Iterator[Chunk]:
-    """The chunks of a statute in order, none of more than `limit` tokens."""
+    """The chunks of a statute, or of several in one file, in order, none of more than `limit` tokens."""
     headings = _headings(text)
-    law = title(text, headings[0].start)
-    version = latest_date(text[: headings[0].start])
-    parts = _parts(text)
-    root = _book(text[: headings[0].start])
-    bounds = sorted({each.start for each in headings} | {at for at, _, _ in parts} | {len(text)})
-    bounds += [found.start() for found in _APPENDIX.finditer(text, headings[0].start)]
+    laws = _laws(text, headings)
+    for law, following in itertools.zip_longest(laws, laws[1:]):
+        end = following.start if following else len(text)
+        yield from _split(
+            text, end, law, [each for each in headings if law.start <= each.start < end], limit, count
+        )
+
+
+def _split(
+    text: str, stop: int, law: _Law, headings: list[_Heading], limit: int, count: Count
+) -> Iterator[Chunk]:
+    """The chunks of text[law.start:stop], which is one law."""
+    parts = _parts(text, law.start, stop)
+    bounds = {each.start for each in headings} | {at for at, _, _ in parts} | {stop}
+    bounds |= {found.start() for found in _APPENDIX.finditer(text, headings[0].start, stop)}
     first = next((at for at, _, _ in parts if _runs_up(text, at, headings[0].start)), headings[0].start)
-    bounds = sorted(each for each in set(bounds) if each >= first)
     by_start = {each.start: each for each in headings}
     part_at = {at: (level, name) for at, level, name in parts}
-    for start, end in pack(text, 0, first, limit, count):
-        yield Chunk(start, end, law, None, version)
-    path: dict[int, str] = {-1: root} if root else {}
-    for start, end in itertools.pairwise(bounds):
+    for start, end in pack(text, law.start, first, limit, count):
+        yield Chunk(start, end, law.name, None, law.version)
+    path: dict[int, str] = {-1: law.book} if law.book else {}
+    for start, end in itertools.pairwise(sorted(each for each in bounds if each >= first)):
         if part := part_at.get(start):
             path = {level: name for level, name in path.items() if level < part[0]} | {part[0]: part[1]}
-            stop = trim(text, *_line(text, start))
-            yield Chunk(*stop, law, None, version, " ".join(path.values()), indexed=False)
-            start = stop[1]
+            line = trim(text, *_line(text, start))
+            yield Chunk(*line, law.name, None, law.version, " ".join(path.values()), indexed=False)
+            start = line[1]
         heading = by_start.get(start)
         where = " ".join(path.values())
         pieces = list(pack(text, start, end, limit, count))
@@ -97,7 +133,26 @@ def split(text: str, limit: int, count: Count) -> Iterator[Chunk]:
         for left, right in pieces:
             head = f"{name} {opening}".strip() if name and left > pieces[0][0] else ""
             inside = clause(text, start, left) if name and len(pieces) > 1 else None
-            yield Chunk(left, right, law, name, version, where, head=head, clause=inside)
+            yield Chunk(left, right, law.name, name, law.version, where, head=head, clause=inside)
+
+
+def _laws(text: str, headings: list[_Heading]) -> list[_Law]:
+    """The laws that `text` holds, one after another; where there are several, each begins with its title."""
+    begins = {each.start: each.title for each in headings if each.title is not None}
+    begins.pop(headings[0].start, None)
+    if not begins:
+        return [_law(text, 0, 0, headings[0].start)]
+    first = headings[0].title
+    return [
+        _law(text, 0, 0 if first is None else first, headings[0].start),
+        *(_law(text, at, at, article) for article, at in begins.items()),
+    ]
+
+
+def _law(text: str, start: int, named: int, article: int) -> _Law:
+    """The law that begins at `start`, with its title at `named` and its first article at `article`."""
+    preamble = text[named:article]
+    return _Law(start, title(preamble, len(preamble)), latest_date(preamble), _book(preamble))
 
 
 def _opening(text: str, start: int, end: int) -> str:
@@ -123,10 +178,14 @@ def clause(text: str, start: int, at: int) -> str:
 
 def _headings(text: str) -> list[_Heading]:
     """The lines that begin articles."""
-    return list(_counted([each for found in _ARTICLE.finditer(text) if (each := _candidate(text, found))]))
+    candidates: list[_Heading] = []
+    for found in _ARTICLE.finditer(text):
+        if each := _candidate(text, found, _line(text, candidates[-1].start)[1] if candidates else 0):
+            candidates.append(each)
+    return list(_counted(candidates))
 
 
-def _candidate(text: str, found: re.Match[str]) -> _Heading | None:
+def _candidate(text: str, found: re.Match[str], after: int) -> _Heading | None:
     number = read_numeral(found["number"])
     apart = bool(found["gap"]) or text[found.end() : found.end() + 1] in ("", "\n")
     cited = (_CITED_APART if apart else _CITED).match(text, found.end())
@@ -137,7 +196,36 @@ def _candidate(text: str, found: re.Match[str]) -> _Heading | None:
         text[max(0, found.start() - 60) : found.start()],
     ):
         return None
-    return _Heading(found.start(), number, read_numeral(found["sub"] or "零") or 0, apart)
+    sub = read_numeral(found["sub"] or "零") or 0
+    return _Heading(found.start(), number, sub, apart, _begins(text, after, found.start()))
+
+
+def _begins(text: str, after: int, article: int) -> int | None:
+    """Where in text[after:article], between two articles, the title of the law stands that begins with the second."""
+    at, lines = max(after, article - _LONGEST_PREAMBLE), []
+    for line in text[at:article].split("\n"):
+        if line.strip():
+            lines.append((at, line.strip()))
+        at += len(line) + 1
+    titles = [index for index, (_, line) in enumerate(lines) if _titles(line)]
+    if not titles:
+        return None
+    # Above the contents it stands for the first time, as far up as no sentence of the law before ends.
+    ended = max((index for index in range(titles[-1]) if lines[index][1][-1] in "。；：;:"), default=-1)
+    found = next(index for index in titles if index > ended or lines[index][1] == lines[titles[-1]][1])
+    above = lines[found - 1][1] if found - 1 > ended else ""
+    broken = _BROKEN.match(above) and not _NO_TITLE.search(above)
+    return lines[found - 1 if broken else found][0]
+
+
+def _titles(line: str) -> bool:
+    """Whether a line is like the title of a law."""
+    return bool(
+        4 <= len(line) <= _LONGEST_TITLE
+        and _TITLE_END.search(_EDITION.sub("", line))
+        and not _NO_TITLE.search(line)
+        and not _PART.match(line)
+    )
 
 
 def _counted(candidates: list[_Heading]) -> Iterator[_Heading]:
@@ -145,19 +233,17 @@ def _counted(candidates: list[_Heading]) -> Iterator[_Heading]:
     last = (0, 0)
     for index, (part_end, heading) in enumerate(_until_restart(candidates)):
         here = (heading.number, heading.sub)
-        following = here == (last[0] + 1, 0) or (here[0] == last[0] and here[1] == last[1] + 1)
-        restart = here == (1, 0) and heading.apart
         leap = here > last and heading.apart and not _comes(candidates, index + 1, part_end, last[0] + 1)
-        if following or restart or leap:
+        begins = heading.begins(last)
+        if begins or heading.follows(last) or leap:
             last = here
-            yield heading
+            yield heading if begins else replace(heading, title=None)
 
 
 def _until_restart(candidates: list[_Heading]) -> Iterator[tuple[int, _Heading]]:
     """Each candidate with the index at which the count begins anew after it."""
-    restarts = [
-        index for index, each in enumerate(candidates) if each.number == 1 and each.apart and not each.sub
-    ]
+    before = [(0, 0), *((each.number, each.sub) for each in candidates)]
+    restarts = [index for index, each in enumerate(candidates) if each.begins(before[index])]
     for index, each in enumerate(candidates):
         at = bisect_right(restarts, index)
         yield (restarts[at] if at < len(restarts) else len(candidates)), each
@@ -168,9 +254,9 @@ def _comes(candidates: list[_Heading], start: int, stop: int, number: int) -> bo
     return any(each.number == number for each in candidates[start : min(stop, start + 200)])
 
 
-def _parts(text: str) -> list[tuple[int, int, str]]:
-    """The headings of parts and chapters: offset, level, name with single spaces."""
-    found = _PART.finditer(text)
+def _parts(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
+    """The headings of parts and chapters in text[start:end]: offset, level, name with single spaces."""
+    found = _PART.finditer(text, start, end)
     return [(each.start(), _LEVEL[each["kind"]], " ".join(each[0].split())) for each in found]
 
 

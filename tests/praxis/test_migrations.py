@@ -134,3 +134,18 @@ def test_a_database_that_is_away_is_named_without_its_password(tmp_path: Path) -
         Keys(connect(away))
     assert "127.0.0.1" in refused.value.message
     assert "hush" not in refused.value.message
+
+
+@pytest.mark.usefixtures("before")
+def test_a_file_that_was_an_edition_of_one_law_holds_one(database: Engine) -> None:
+    migrate(database, "rag", tables.STEPS[:7])
+    law = {"law": "劳动法", "version": "2018-12-29", "effective": "2019-01-01"}
+    with writing(database).begin() as connection:
+        entry = connection.execute(sa.select(tables.entries)).mappings().first()
+        assert entry is not None
+        connection.execute(sa.update(tables.entries).values(edition=law))
+        passage = {"law": "中华人民共和国劳动法", "version": "2018-12-29", "article": "第一条"}
+        connection.execute(sa.update(tables.passages).values(file_id=entry["file_id"], **passage))
+    migrate(database, "rag", tables.STEPS)
+    held = {row["file_id"]: row["edition"] for row in rows(database)["rag_store_file"]}
+    assert held[entry["file_id"]] == [law | {"title": "中华人民共和国劳动法"}]

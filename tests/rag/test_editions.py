@@ -78,3 +78,33 @@ def test_the_edition_in_force_answers_and_the_others_are_asked_for(client: opena
     client.files.delete(files["2018.txt"])
     assert found().keys() == {"2009.txt", "备忘.txt"}
     assert "superseded" not in found()["2009.txt"]
+
+
+def test_a_law_in_a_book_of_laws_gives_way_to_its_newer_edition(client: openai.OpenAI) -> None:
+    other = (
+        "中华人民共和国示例休假法\n\n2009年1月1日 通过\n\n第一条 年休假为五天。\n\n第二条 休假工资照发。\n"
+    )
+    texts = {
+        "汇编.txt": law("2009年8月27日", "一百五十") + "\n" + other,
+        "2018.txt": law("2018年12月29日", "二百"),
+    }
+    store = client.vector_stores.create(name="book").id
+    files = {
+        name: client.files.create(file=(name, text.encode()), purpose="assistants").id
+        for name, text in texts.items()
+    }
+    client.vector_stores.file_batches.create_and_poll(
+        store, file_ids=list(files.values()), poll_interval_ms=200
+    )
+
+    def found(query: str) -> set[tuple[str, object]]:
+        hits = client.vector_stores.search(store, query=query, max_num_results=50)
+        return {(each.filename, (each.attributes or {}).get("law")) for each in hits}
+
+    wage, leave = "中华人民共和国示例工资法", "中华人民共和国示例休假法"
+    assert found("加班工资不低于工资的多少") == {("2018.txt", wage), ("汇编.txt", leave)}
+    hit = client.vector_stores.search(store, query="示例休假法第一条").data[0]
+    assert (hit.attributes or {})["law"] == leave
+    assert hit.content[0].text == "第一条 年休假为五天。"
+    client.files.delete(files["2018.txt"])
+    assert found("加班工资不低于工资的多少") == {("汇编.txt", wage), ("汇编.txt", leave)}

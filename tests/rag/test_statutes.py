@@ -173,3 +173,60 @@ def test_prose_is_cut_at_sentences_and_nothing_is_lost() -> None:
 def test_text_without_any_boundary_is_cut_all_the_same() -> None:
     pieces = split("字" * 5000, limit=100)
     assert [each.end - each.start for each in pieces] == [100] * 50
+
+
+FIRST = "中华人民共和国甲法\n\n2009年8月27日 通过\n\n第一章 总则\n\n第一条 甲法之一。\n\n第二条 甲法之二。"
+SECOND = "中华人民共和国乙法\n（2018年12月29日修正）\n目录\n第一章 总则\n第一章 总则\n第一条 乙法之一。\n第二条 乙法之二。"
+RULING = "最高人民法院关于审理丙案件\n适用法律若干问题的解释\n为正确审理丙案件，制定本解释。\n第一条 丙解释之一。\n第二条 丙解释之二。"
+EXCERPT = "中华人民共和国丁法\n第四十四条 丁法之四十四。\n第五十条 丁法之五十。"
+
+
+def test_each_law_of_a_file_with_several_keeps_its_own_articles() -> None:
+    text = "\n\n".join([FIRST, SECOND, RULING, EXCERPT])
+    found = {
+        text[each.start : each.end].split(" ")[1]: (each.law, each.article, each.version)
+        for each in split(text)
+        if each.article
+    }
+    ruling = "最高人民法院关于审理丙案件适用法律若干问题的解释"
+    assert found == {
+        "甲法之一。": ("中华人民共和国甲法", "第一条", "2009-08-27"),
+        "甲法之二。": ("中华人民共和国甲法", "第二条", "2009-08-27"),
+        "乙法之一。": ("中华人民共和国乙法", "第一条", "2018-12-29"),
+        "乙法之二。": ("中华人民共和国乙法", "第二条", "2018-12-29"),
+        "丙解释之一。": (ruling, "第一条", None),
+        "丙解释之二。": (ruling, "第二条", None),
+        "丁法之四十四。": ("中华人民共和国丁法", "第四十四条", None),
+        "丁法之五十。": ("中华人民共和国丁法", "第五十条", None),
+    }
+
+
+def test_a_second_law_is_found_without_space_after_its_numbers() -> None:
+    text = FIRST + "\n\n中华人民共和国乙法\n\n第一条为了乙，制定本法。\n\n第二条乙法之二。"
+    assert [(each.law, each.article) for each in split(text) if each.article][2:] == [
+        ("中华人民共和国乙法", "第一条"),
+        ("中华人民共和国乙法", "第二条"),
+    ]
+
+
+def test_a_law_named_within_an_article_begins_none() -> None:
+    text = law(
+        "第一条 下列规定同时废止：\n（一）《工资支付办法》\n（二）企业职工奖惩条例\n全民所有制企业奖惩条例",
+        f"第二条 {BODY}",
+        f"第三条 {BODY}",
+    )
+    assert {each.law for each in split(text)} == {"示例法"}
+
+
+@pytest.mark.skipif(not LAWS.exists(), reason="the statutes lie beside the repository where it is developed")
+def test_a_book_of_all_laws_is_split_as_the_laws_are() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in sorted(LAWS.glob("*.txt"))]
+
+    def articles_of(text: str) -> set[tuple[str | None, ...]]:
+        return {
+            (each.law, each.article, each.version, text[each.start : each.start + 20].split("\n")[0])
+            for each in split(text)
+            if each.article
+        }
+
+    assert set().union(*map(articles_of, texts)) <= articles_of("\n".join(texts))
