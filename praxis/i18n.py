@@ -1,6 +1,7 @@
 """Texts of the browser pages in the user's language, read from `ui/locales/<code>.json`.
 
-A locale file is one flat JSON object from dotted keys to `str.format` templates. Every file has the same keys.
+A locale file is one flat JSON object from dotted keys to `str.format` templates. Every file has the same keys. A whole
+number `{count}` chooses a word by `{count:token|tokens}`: the first for 1, else the second.
 """
 
 from __future__ import annotations
@@ -12,6 +13,16 @@ from pathlib import Path
 
 LOCALES = Path(__file__).resolve().parents[1] / "ui" / "locales"
 DEFAULT = "zh-CN"
+
+
+class _Count(int):
+    """A number that chooses between the words for one and for many."""
+
+    def __format__(self, spec: str) -> str:
+        one, choice, many = spec.partition("|")
+        if choice:
+            return one if self == 1 else many
+        return super().__format__(spec)
 
 
 class Locale:
@@ -27,7 +38,11 @@ class Locale:
     def t(self, key: str, **values: object) -> str:
         """The text of `key` with `values` filled in."""
         template = self.texts[key]
-        return template.format(**values) if values else template
+        if not values:
+            return template
+        return template.format(
+            **{name: _Count(value) if isinstance(value, int) else value for name, value in values.items()}
+        )
 
     def has(self, key: str) -> bool:
         """Whether this language has a text for `key`; for keys that a server's reply names."""

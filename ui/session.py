@@ -10,6 +10,7 @@ import streamlit as st
 from praxis.i18n import Locale, codes
 from ui.batch import Batch
 from ui.client import Gateway, GatewayError, Model
+from ui.comparison import Comparison
 from ui.conversation import MY_DOCUMENTS, Conversation, Side
 from ui.history import History
 from ui.keeper import Keeper
@@ -43,6 +44,7 @@ class Session:
     keeper: Keeper = field(default_factory=lambda: Keeper(Conversation()))
     uploads: list[Upload] = field(default_factory=list)
     batch: Batch | None = None
+    comparison: Comparison | None = None  # of the batch's columns
     opened: int | None = None  # the number of its question whose answers are shown whole
 
     @staticmethod
@@ -116,8 +118,9 @@ class Session:
         """Forget the key and all that it showed. One whose key has ended comes back to where they were."""
         self.conversation.stop()
         self.keeper.end()
-        if self.batch:
-            self.batch.stop()
+        for work in (self.batch, self.comparison):
+            if work:
+                work.stop()
         if notice is None:
             st.query_params.clear()
         if self.gateway:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from praxis.i18n import Locale
 from ui.client import GatewayError, Progress
+from ui.conversation import Choice
 from ui.reply import Phase, Reply
 from ui.settings import Settings
 
@@ -91,3 +92,8 @@ def how_far(progress: Progress, locale: Locale) -> str:
     step = locale.t(key) if locale.has(key) else progress.step
     count = f" {progress.done}/{progress.total}" if progress.total else ""
     return f"{step}{count} · {progress.share:.0%}"
+
+
+def answerer(choice: Choice, locale: Locale) -> str:
+    """Who answers in a column."""
+    return f"{locale.t('ask.my_documents')} · {choice.model}" if choice.own_documents else choice.model

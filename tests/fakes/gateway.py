@@ -156,7 +156,8 @@ def citation(marker: int = 1, **changed: Any) -> Json:
 class FakeGateway:
     """Starts at construction; `stop` and `start` kill it and bring it back on the same port.
 
-    `replies` are by model, and by `my-documents` for a request with `file_search`; `broken` are errors (502) by path.
+    `replies` are by model, and by `my-documents` for a request with `file_search`; one may depend on the request's body.
+    `broken` are errors (502) by path.
     """
 
     def __init__(self, keys: dict[str, str] | None = None) -> None:
@@ -181,7 +182,7 @@ class FakeGateway:
             _model("labour-law", "praxis-assistant"),
             _model("multilingual-e5-small", "praxis-embedding"),
         ]
-        self.replies: dict[str, Reply] = {}
+        self.replies: dict[str, Reply | Callable[[Json], Reply]] = {}
         self.passages: dict[str, tuple[str, str]] = {"file-law": (ARTICLE, QUOTE)}
         self.broken: dict[str, Json] = {}
         self.chats: list[Chat] = []
@@ -355,7 +356,8 @@ class FakeGateway:
         chat = Chat(body["model"], body, request.state.tenant)
         self.chats.append(chat)
         grounded = bool(body.get("tools")) or body["model"] == "labour-law"
-        reply = self.replies.get("my-documents" if body.get("tools") else body["model"], Reply())
+        scripted = self.replies.get("my-documents" if body.get("tools") else body["model"], Reply())
+        reply = scripted if isinstance(scripted, Reply) else scripted(body)
         if reply.status != 200:
             return JSONResponse({"error": reply.error}, reply.status, reply.headers)
         return StreamingResponse(self._stream(chat, reply, grounded), media_type="text/event-stream")

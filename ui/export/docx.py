@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from docx import Document
@@ -13,6 +14,7 @@ from docx.shared import Pt, RGBColor
 
 from praxis.i18n import Locale
 from ui.export.report import Answer, Report
+from ui.memo import Memo, Remark, cells, heads
 
 FONT, CHINESE = "Calibri", "Microsoft YaHei"
 SOFT = RGBColor(0x5B, 0x6B, 0x7B)
@@ -27,17 +29,48 @@ def docx_of(report: Report, locale: Locale) -> bytes:
     document.core_properties.title = _clean(report.title)[:255]
     document.add_heading(_clean(report.title), 1)
     _small(document.add_paragraph(), report.made)
-    for number, entry in enumerate(report.entries, start=1):
-        document.add_heading(f"{locale.t('ask.question')} {number}", 2)
+    if report.memo:
+        _memo(document, report.memo, locale)
+    for entry in report.entries:
+        document.add_heading(f"{locale.t('ask.question')} {entry.number}", 2)
         document.add_paragraph(_clean(entry.question)).runs[0].bold = True
         table = document.add_table(rows=1, cols=max(1, len(entry.answers)), style="Table Grid")
         for cell, answer in zip(table.rows[0].cells, entry.answers, strict=False):
             _write(cell, answer, locale)
         if entry.verdict:
             document.add_paragraph().add_run(_clean(entry.verdict)).bold = True
+        _remarks(document, entry.remarks)
     content = io.BytesIO()
     document.save(content)
     return content.getvalue()
+
+
+def _memo(document: Any, memo: Memo, locale: Locale) -> None:
+    document.add_heading(_clean(memo.title), 2)
+    for name, value in memo.facts:
+        _small(document.add_paragraph(), f"{name}: {value}")
+    for told in memo.summary:
+        document.add_paragraph(_clean(told))
+    table = document.add_table(rows=0, cols=len(heads(memo, locale)), style="Table Grid")
+    for row in (heads(memo, locale), *(cells(line, locale) for line in memo.lines)):
+        for place, text in zip(table.add_row().cells, row, strict=True):
+            place.text = _clean(text)
+    for heading, examples in memo.examples:
+        document.add_heading(_clean(heading), 3)
+        for example in examples:
+            asked = document.add_paragraph().add_run(_clean(f"{example.number} · {example.question}"))
+            asked.bold = True
+            _remarks(document, example.remarks)
+    document.add_heading(_clean(locale.t("comparison.doubts")), 3)
+    for doubt in memo.doubts:
+        document.add_paragraph(_clean(doubt), style="List Bullet")
+
+
+def _remarks(document: Any, said: Sequence[Remark]) -> None:
+    for each in said:
+        paragraph = document.add_paragraph(style="List Bullet")
+        paragraph.add_run(_clean(f"{each.name} · {each.told} ")).bold = True
+        paragraph.add_run(_clean(each.reason))
 
 
 def _prepare(document: Any) -> None:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from praxis.i18n import Locale
 from ui.export.report import Answer, Report
 from ui.markup import model_markdown, plain
+from ui.memo import Memo, Remark, cells, heads
 
 
 def markdown_of(report: Report, locale: Locale) -> bytes:
     """The report as UTF-8 text."""
     lines = [f"# {plain(report.title)}", report.made]
-    for number, entry in enumerate(report.entries, start=1):
-        lines.append(f"## {locale.t('ask.question')} {number}")
+    if report.memo:
+        lines += _memo(report.memo, locale)
+    for entry in report.entries:
+        lines.append(f"## {locale.t('ask.question')} {entry.number}")
         lines.append(_quoted(entry.question))
         for answer in entry.answers:
             lines += _answer(answer, locale)
         if entry.verdict:
             lines.append(f"**{plain(entry.verdict)}**")
+        if entry.remarks:
+            lines.append(_remarks(entry.remarks))
     return ("\n\n".join(lines) + "\n").encode()
 
 
@@ -36,6 +41,35 @@ def _answer(answer: Answer, locale: Locale) -> Iterator[str]:
     for source in answer.sources:
         yield f"\\[{source.marker}\\] **{plain(source.name)}** · {plain(' · '.join(source.facts))}"
         yield _quoted(source.quote)
+
+
+def _memo(memo: Memo, locale: Locale) -> Iterator[str]:
+    yield f"## {plain(memo.title)}"
+    yield "\n".join(f"- {plain(name)}: {plain(value)}" for name, value in memo.facts)
+    yield from map(plain, memo.summary)
+    table = [
+        heads(memo, locale),
+        ("---",) * len(heads(memo, locale)),
+        *(cells(line, locale) for line in memo.lines),
+    ]
+    yield "\n".join("| " + " | ".join(map(_in_table, row)) + " |" for row in table)
+    for heading, examples in memo.examples:
+        yield f"### {plain(heading)}"
+        for example in examples:
+            yield f"**{example.number}** {plain(example.question)}"
+            yield _remarks(example.remarks)
+    yield f"### {plain(locale.t('comparison.doubts'))}"
+    yield "\n".join(f"- {plain(each)}" for each in memo.doubts)
+
+
+def _in_table(text: str) -> str:
+    return text if text == "---" else plain(text)
+
+
+def _remarks(said: Sequence[Remark]) -> str:
+    return "\n".join(
+        f"- **{plain(each.name)}** {plain(each.told)} {plain(each.reason)}".rstrip() for each in said
+    )
 
 
 def _quoted(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fpdf import FPDF
 from fpdf.fonts import TTFFont
@@ -11,6 +11,7 @@ from fpdf.fonts import TTFFont
 from praxis.i18n import Locale
 from ui.export.fonts import Font
 from ui.export.report import Answer, Report
+from ui.memo import Memo, Remark, cells, heads
 
 MARGIN = 18.0  # millimetres
 INK, SOFT, ACCENT, WARNING = (29, 39, 51), (91, 107, 123), (31, 78, 121), (122, 74, 0)
@@ -26,14 +27,52 @@ def pdf_of(report: Report, locale: Locale, font: Font) -> bytes:
     page = _Page(font)
     page.text(report.title, 16, ACCENT, after=1)
     page.text(report.made, 9, SOFT, after=4)
-    for number, entry in enumerate(report.entries, start=1):
-        page.text(f"{locale.t('ask.question')} {number}", 12, ACCENT, after=1)
+    if report.memo:
+        _memo(page, report.memo, locale)
+    for entry in report.entries:
+        page.text(f"{locale.t('ask.question')} {entry.number}", 12, ACCENT, after=1)
         page.text(entry.question, 11.5, INK, after=3)
         for answer in entry.answers:
             _write(page, answer, locale)
         if entry.verdict:
             page.text(entry.verdict, 11, ACCENT, after=4)
+        _remarks(page, entry.remarks)
     return page.content()
+
+
+def _memo(page: _Page, memo: Memo, locale: Locale) -> None:
+    """The memo on pages of its own; a line of its table is a paragraph, for its columns would be narrow."""
+    page.text(memo.title, 13, ACCENT, after=1)
+    for name, value in memo.facts:
+        page.text(f"{name}: {value}", 9, SOFT)
+    for told in memo.summary:
+        page.text(told, 10.5, INK, before=1.5)
+    page.rule()
+    titles = heads(memo, locale)
+    for line in memo.lines:
+        name, *figures, conclusion = cells(line, locale)
+        page.text(f"{name}: {conclusion}", 10.5, INK, before=1)
+        page.text(
+            " · ".join(f"{title} {figure}" for title, figure in zip(titles[1:], figures, strict=False)),
+            8.5,
+            SOFT,
+        )
+    for heading, examples in memo.examples:
+        page.rule()
+        page.text(heading, 11, ACCENT, after=1)
+        for example in examples:
+            page.text(f"{example.number} · {example.question}", 10.5, INK, before=1)
+            _remarks(page, example.remarks)
+    page.rule()
+    page.text(locale.t("comparison.doubts"), 11, ACCENT, after=1)
+    for doubt in memo.doubts:
+        page.text(f"· {doubt}", 9.5, SOFT)
+    page.end()
+
+
+def _remarks(page: _Page, said: Sequence[Remark]) -> None:
+    for each in said:
+        page.text(" · ".join(filter(None, (each.name, each.told, each.reason))), 9.5, SOFT, indent=5)
 
 
 def _write(page: _Page, answer: Answer, locale: Locale) -> None:
@@ -70,6 +109,10 @@ class _Page:
 
     def content(self) -> bytes:
         return bytes(self._pdf.output())
+
+    def end(self) -> None:
+        """What follows begins a page."""
+        self._pdf.add_page()
 
     def rule(self) -> None:
         pdf = self._pdf

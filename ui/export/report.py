@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from praxis.i18n import Locale
 from ui.client import Citation
+from ui.comparison import Comparison
 from ui.conversation import Side, Turn
 from ui.markup import source_name, unmarked
+from ui.memo import Memo, Remark, memo_of, remarks
 from ui.reply import Phase, Reply
 from ui.wording import figures, moment, sentence, settings_set, verdict
 
@@ -38,30 +40,47 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
+    """One question; `verdict` is a person's, `remarks` are a judging model's."""
+
+    number: int
     question: str
     answers: tuple[Answer, ...]
     verdict: str
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`title` is the first question or the file of all of them, `made` when the report was."""
+    """`title` is the first question or the file of all of them, `made` when the report was. `memo` compares two of the
+    columns; `items` is all that they are compared by."""
 
     title: str
     made: str
     entries: tuple[Entry, ...]
+    memo: Memo | None = None
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        return tuple(line.name for line in self.memo.lines) if self.memo else ()
 
 
-def report_of(turns: Sequence[Turn], locale: Locale, title: str = "") -> Report:
-    """What the page shows of `turns` now; blind ones stay blind."""
+def report_of(
+    turns: Sequence[Turn], locale: Locale, title: str = "", comparison: Comparison | None = None
+) -> Report:
+    """What the page shows of `turns` now, without those that were not asked yet; blind ones stay blind."""
     made = locale.t("export.made", moment=moment(int(time.time())))
     title = title or (turns[0].question if turns else "")
-    return Report(title, made, tuple(_entry(turn, locale) for turn in turns))
+    entries = tuple(
+        _entry(number, turn, locale, comparison) for number, turn in enumerate(turns, start=1) if turn.replies
+    )
+    return Report(title, made, entries, memo_of(comparison, locale) if comparison else None)
 
 
-def _entry(turn: Turn, locale: Locale) -> Entry:
+def _entry(number: int, turn: Turn, locale: Locale, comparison: Comparison | None) -> Entry:
     answers = tuple(_answer(turn, side, locale) for side in turn.order if side in turn.replies)
-    return Entry(turn.question, answers, _verdict(turn, locale))
+    trial = comparison.trials.get(number) if comparison else None
+    said = remarks(comparison, trial, locale) if comparison and trial else ()
+    return Entry(number, turn.question, answers, _verdict(turn, locale), said)
 
 
 def _verdict(turn: Turn, locale: Locale) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from html import escape
 
 import streamlit as st
-from streamlit.runtime import get_instance
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from ui.batch import Batch, different, failed
 from ui.client import Gateway, GatewayError
@@ -15,16 +13,17 @@ from ui.conversation import LETTERS, Choice, Side, Turn
 from ui.markup import plain
 from ui.questions import FILE_LIMIT, LENGTH, Questions, Sheet, Unreadable, read
 from ui.session import Session
-from ui.views import export
-from ui.views.answer import AnswerCard
+from ui.views import comparison, export
+from ui.views.cards import cards
 from ui.views.columns import choose, drawer, third
-from ui.views.pieces import progress_bar, translate_uploader
-from ui.wording import duration, figures, sentence, settings_set
+from ui.views.pieces import status, translate_uploader, watched
+from ui.wording import answerer, duration, figures, sentence, settings_set
 
 TYPES = ["csv", "tsv", "txt", "xlsx", "xls"]
 REDRAW = 1.0  # seconds
 PAGE = 20  # questions
 EXCERPT = 400  # characters
+PARTS = ("answers", "memo")
 FILTERS: dict[str, Callable[[Turn], bool]] = {
     "all": lambda _: True,
     "different": different,
@@ -46,11 +45,14 @@ def show(session: Session) -> None:
         st.caption(t("batch.explained"))
         prepare(session, gateway, choices)
         return
-    heading(session, batch)
-    # While it runs, the table is drawn anew by itself, and the rest of the page is left alone.
-    st.fragment(progress, run_every=REDRAW if batch.running else None)(session, gateway, batch, batch.running)
+    if heading(session, batch) == "memo":
+        comparison.show(session, gateway, batch)
+    else:
+        # While it runs, the table is drawn anew by itself, and the rest of the page is left alone.
+        drawn = st.fragment(progress, run_every=REDRAW if batch.running else None)
+        drawn(session, gateway, batch, batch.running)
     if not batch.running and any(turn.replies for turn in batch.turns):
-        export.show(session, [turn for turn in batch.turns if turn.replies], batch.name)
+        export.show(session, batch.turns, batch.name, session.comparison)
 
 
 def prepare(session: Session, gateway: Gateway, choices: dict[Side, Choice]) -> None:
@@ -73,7 +75,7 @@ def prepare(session: Session, gateway: Gateway, choices: dict[Side, Choice]) -> 
     label = t("batch.start", count=len(questions.asked), columns=len(choices))
     if st.button(label, type="primary", icon=":material/play_arrow:", disabled=bool(obstacle)):
         session.batch = Batch.of(file.name, questions.asked, choices, session.settings)
-        session.batch.start(gateway, _watched())
+        session.batch.start(gateway, watched())
         st.rerun()
 
 
@@ -108,16 +110,27 @@ def choose_questions(session: Session, sheet: Sheet) -> Questions | None:
     return questions
 
 
-def heading(session: Session, batch: Batch) -> None:
-    """What was asked of whom, and the way to the next file."""
+def heading(session: Session, batch: Batch) -> str:
+    """What was asked of whom, and the way to the next file; the one of `PARTS` that is to be shown."""
     t = session.locale.t
+    busy = batch.running or (session.comparison is not None and session.comparison.running)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.subheader(plain(batch.name), anchor=False, width="content")
-        if st.button(t("batch.new"), type="tertiary", icon=":material/note_add:", disabled=batch.running):
-            session.batch = session.opened = None
+        if st.button(t("batch.new"), type="tertiary", icon=":material/note_add:", disabled=busy):
+            session.batch = session.comparison = session.opened = None
             st.rerun()
     if told := settings_set(batch.settings, session.locale):
         st.caption(plain(" · ".join(told)))
+    part: str = st.segmented_control(
+        t("batch.part"),
+        PARTS,
+        default="answers",
+        required=True,
+        format_func=lambda part: t(f"batch.part.{part}"),
+        key=f"batch-part-{session.locale.code}",
+        label_visibility="collapsed",
+    )
+    return part
 
 
 def progress(session: Session, gateway: Gateway, batch: Batch, running: bool) -> None:
@@ -131,12 +144,11 @@ def progress(session: Session, gateway: Gateway, batch: Batch, running: bool) ->
     if running and (seconds := batch.seconds_left) is not None:
         told.append(t("batch.left", time=duration(seconds, session.locale)))
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="batch-progress"):
-        bar = progress_bar(batch.done / total) if running else ""
-        st.html(f'<div class="px-batch" role="status"><b>{escape(" · ".join(told))}</b>{bar}</div>')
+        st.html(status(told, batch.done / total if running else None))
         if running:
             st.button(t("ask.stop"), icon=":material/stop_circle:", on_click=batch.stop)
         elif left and st.button(t("batch.retry", count=len(left)), icon=":material/refresh:"):
-            batch.start(gateway, _watched())
+            batch.start(gateway, watched())
             st.rerun()
     table(session, batch)
 
@@ -163,7 +175,7 @@ def table(session: Session, batch: Batch) -> None:
         head = st.columns(widths, gap="medium")
         head[0].caption(t("ask.question"))
         for letter, (side, choice), column in zip(LETTERS, batch.choices.items(), head[1:], strict=False):
-            column.caption(plain(f"{letter} · {t(f'ask.{side}')} · {_name(session, choice)}"))
+            column.caption(plain(f"{letter} · {t(f'ask.{side}')} · {answerer(choice, session.locale)}"))
         place = st.container(key="batch-rows", gap=None)
     page = st.pagination(pages, key=f"batch-page-{wanted}") if pages > 1 else 1
     with place:
@@ -194,24 +206,6 @@ def row(session: Session, batch: Batch, number: int, turn: Turn, widths: list[fl
         cards(session, number, turn)
 
 
-def cards(session: Session, number: int, turn: Turn) -> None:
-    """The whole answers to a question, side by side."""
-    st.html(f'<div class="px-question"><p>{escape(turn.question)}</p></div>')
-    for side, column in zip(turn.order, st.columns(max(2, len(turn.order)), gap="medium"), strict=False):
-        reply = turn.replies.get(side)
-        if reply is None:
-            continue
-        name = (
-            f"{turn.letter(side)} · {session.locale.t(f'ask.{side}')} · {_name(session, turn.choices[side])}"
-        )
-        with column:
-            card = AnswerCard(reply, name, f"batch-{side}-{number}", session.locale)
-            if reply.running:
-                card.draw()
-            else:
-                card.finish()
-
-
 def _cell(session: Session, turn: Turn, side: Side) -> str:
     """The beginning of an answer with its figures, or where it is, or what went wrong."""
     t, reply = session.locale.t, turn.replies.get(side)
@@ -229,12 +223,6 @@ def _cell(session: Session, turn: Turn, side: Side) -> str:
     return f'<div class="px-cell"><span>{escape(text[:EXCERPT])}</span>{note}</div>'
 
 
-def _name(session: Session, choice: Choice) -> str:
-    return (
-        f"{session.locale.t('ask.my_documents')} · {choice.model}" if choice.own_documents else choice.model
-    )
-
-
 def _sheet(file: str, content: bytes) -> Sheet | Unreadable:
     """The table in an uploaded file, read once."""
     known: tuple[str, Sheet | Unreadable] | None = st.session_state.get("batch-sheet")
@@ -245,10 +233,3 @@ def _sheet(file: str, content: bytes) -> Sheet | Unreadable:
             known = (file, problem)
         st.session_state["batch-sheet"] = known
     return known[1]
-
-
-def _watched() -> Callable[[], bool]:
-    """Whether this browser is still connected, for whoever asks from another thread."""
-    context, runtime = get_script_run_ctx(), get_instance()
-    session = context.session_id if context else ""
-    return lambda: bool(runtime.is_active_session(session))

@@ -7,6 +7,7 @@ from html import escape
 
 import streamlit as st
 
+from ui.comparison import Comparison
 from ui.conversation import Turn
 from ui.export import fonts
 from ui.export.markdown import markdown_of
@@ -14,15 +15,18 @@ from ui.export.report import Report, report_of
 from ui.export.table import csv_of
 from ui.session import Session
 
+EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
 
-def show(session: Session, turns: Sequence[Turn], title: str = "") -> None:
-    """The formats, each made of `turns` when it is asked for."""
+def show(
+    session: Session, turns: Sequence[Turn], title: str = "", comparison: Comparison | None = None
+) -> None:
+    """The formats, each made of `turns` and what a judge said of them when it is asked for."""
     t, locale = session.locale.t, session.locale
 
     def report() -> Report:
-        return report_of(turns, locale, title)
+        return report_of(turns, locale, title, comparison)
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="export"):
         st.html(f'<div class="px-judge">{escape(t("export.title"))}</div>', width="content")
@@ -31,6 +35,7 @@ def show(session: Session, turns: Sequence[Turn], title: str = "") -> None:
         if font:
             _button("PDF", lambda: _pdf(report(), session, font), "pdf", "application/pdf")
         _button("Markdown", lambda: markdown_of(report(), locale), "md", "text/markdown")
+        _button("Excel", lambda: _xlsx(report(), session), "xlsx", EXCEL)
         _button("CSV", lambda: csv_of(report(), locale), "csv", "text/csv")
     if not font:
         st.caption(t("export.no_font"))
@@ -50,7 +55,7 @@ def _button(name: str, make: Callable[[], bytes], ending: str, kind: str) -> Non
 
 
 def _docx(report: Report, session: Session) -> bytes:
-    # The libraries of both formats take a second and memory that most sessions have no use for.
+    # The libraries of these formats take a second and memory that most sessions have no use for.
     from ui.export.docx import docx_of
 
     return docx_of(report, session.locale)
@@ -60,3 +65,9 @@ def _pdf(report: Report, session: Session, font: fonts.Font) -> bytes:
     from ui.export.pdf import pdf_of
 
     return pdf_of(report, session.locale, font)
+
+
+def _xlsx(report: Report, session: Session) -> bytes:
+    from ui.export.workbook import xlsx_of
+
+    return xlsx_of(report, session.locale)
