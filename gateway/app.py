@@ -60,9 +60,10 @@ from gateway.siblings import Siblings
 from gateway.usage import Meter
 from praxis import http_errors
 from praxis.audit import Audit
-from praxis.config import REDIS_PASSWORD, Config, read_secret
+from praxis.config import REDIS_PASSWORD, Config
 from praxis.configuration import Configuration
 from praxis.keys import Keys
+from praxis.section import read_secret
 from praxis.state import connect
 from praxis.usage import Usage
 

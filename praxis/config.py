@@ -18,35 +18,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from praxis.errors import ConfigError, Problem
 from praxis.references import references
+from praxis.section import STRICT, Name, RootUrl, Seconds, read_secret, root_url
+from praxis.vector_store import PgVector, VectorStore
 from praxis.yaml_lines import LinedYaml
-
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\s@,][^\s@,]*$")]
-
-
-def read_secret(name: str) -> str | None:
-    """The value of the environment variable `name`, or the content of the file that `name`_FILE points to."""
-    if value := os.environ.get(name):
-        return value
-    if path := os.environ.get(f"{name}_FILE"):
-        return Path(path).read_text().strip() or None
-    return None
-
-
-def _root_url(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("write a URL such as http://127.0.0.1:8000")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError(
-            "secrets never stand in this file; leave out what is before the @ (a backend's key is named by `api_key_env`)"
-        )
-    if parts.path.rstrip("/") == "/v1":
-        raise ValueError(f"leave out /v1: write {parts.scheme}://{parts.netloc}")
-    return value.rstrip("/")
-
 
 REDIS_PASSWORD = "PRAXIS_REDIS_PASSWORD"
 
@@ -65,13 +39,12 @@ def _redis_url(value: Any) -> Any:
 
 
 RedisUrl = Annotated[str, BeforeValidator(_redis_url)]
-RootUrl = Annotated[str, BeforeValidator(_root_url)]
 
 
 class Section(BaseModel):
     """A part of the file: no unknown keys, no changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = STRICT
 
 
 class Server(Section):
@@ -107,7 +80,7 @@ class Replica(Section):
 
 def _replica(value: Any) -> Any:
     if isinstance(value, str):
-        return {"url": _root_url(value)}
+        return {"url": root_url(value)}
     if not isinstance(value, dict):
         raise ValueError("write a URL such as http://127.0.0.1:8000, or {url: …, weight: 2}")
     return value
@@ -248,10 +221,6 @@ class Reranker(Section):
     depth: Annotated[int, Field(ge=1, le=100)] = 30
 
 
-class VectorStore(Section):
-    provider: Literal["faiss"] = "faiss"
-
-
 class Rag(Section):
     url: RootUrl = "http://127.0.0.1:8081"
     secret_env: str = "PRAXIS_RAG_SECRET"
@@ -375,7 +344,7 @@ def _unknown_key(document: LinedYaml, path: tuple[str | int, ...], known: list[s
     return Problem(document.line(path), ".".join(str(part) for part in path), hint)
 
 
-_SECTIONS: dict[str, type[Section]] = {
+_SECTIONS: dict[str, type[BaseModel]] = {
     "server": Server,
     "backends.*": Backend,
     "backends.*.replicas.*": Replica,
@@ -387,6 +356,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "rag": Rag,
     "rag.embedding": Embedding,
     "rag.vector_store": VectorStore,
+    "rag.vector_store.pgvector": PgVector,
     "assistants.*": Assistant,
 }
 

@@ -31,6 +31,7 @@ from rag.files import Files
 from rag.generation import Generation
 from rag.index import e5
 from rag.index.embedding import Embedder, open_embedder
+from rag.index.places.opening import open_places, openers
 from rag.index.reranker import open_reranker
 from rag.index.shelf import Shelf
 from rag.ingest.queue import Ingestion
@@ -54,16 +55,17 @@ def create_app(
 ) -> FastAPI:
     """The process's application; `embedder` is opened as models.yaml says unless it is given.
 
-    Raises ConfigError when the secret or the embedding model is missing.
+    Raises ConfigError when the secret, the embedding model or what a vector database needs is missing.
     """
     config = configuration.current
     secret = config.rag.secret()
+    databases = openers(config)
     gateway = os.environ.get("PRAXIS_GATEWAY_URL", GATEWAY_URL)
     engine = state.connect(config.state)
     state.migrate(engine, "rag", tables.STEPS)
     audit = Audit(engine)
     embedder = embedder or open_embedder(config, lambda: embedded_wheel(config))
-    shelf = Shelf(engine, embedder, config.home / "rag" / "index")
+    shelf = Shelf(engine, embedder, config.home / "rag" / "index", open_places(databases, engine, embedder))
     files = Files(engine, config.home / "rag" / "files", shelf)
     ingestion = Ingestion(engine, files, shelf, embedder, limits or Limits())
     library = Library(
@@ -71,7 +73,7 @@ def create_app(
         embedder,
         shelf,
         files,
-        Stores(engine, shelf, ingestion.wake),
+        Stores(engine, shelf, ingestion.wake, config.rag.vector_store.provider),
         Editions(engine),
         open_reranker(config),
     )
@@ -97,6 +99,7 @@ def create_app(
             asyncio.create_task(_kept("loading", lambda: _load(library), once=True)),
             asyncio.create_task(_kept("ingestion", ingestion.run)),
             asyncio.create_task(_kept("expiry", lambda: _expire(library))),
+            asyncio.create_task(_kept("vectors", lambda: _mend(shelf), once=not shelf.placed)),
             asyncio.create_task(_kept("configuration", configuration.run)),
         ]
         try:
@@ -106,7 +109,7 @@ def create_app(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(tunings.stop)
-            await asyncio.to_thread(shelf.save)
+            await asyncio.to_thread(shelf.close)
             await generation.aclose()
             engine.dispose()
 
@@ -171,6 +174,12 @@ async def _load(library: Library) -> None:
     await asyncio.to_thread(library.shelf.load_all)
     library.loaded.set()
     logger.info("ready")
+
+
+async def _mend(shelf: Shelf) -> None:
+    while shelf.placed:
+        await asyncio.to_thread(shelf.mend)
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def _expire(library: Library) -> None:

@@ -146,8 +146,7 @@ class Library:
         cosines: dict[int, float] = {}
         for store_id, index in indexes.items():
             inside = [int(each.node.node_id) for each in found if each.node.metadata["store_id"] == store_id]
-            with index.lock:
-                cosines |= index.vectors.cosines(inside, vector)
+            cosines |= index.vectors.cosines(inside, vector)
         ranked = [int(each.node.node_id) for each in found]
         return {each: self.embedder.relevance(cosines[each]) for each in ranked if each in cosines}
 

@@ -15,7 +15,7 @@ from praxis.audit import Actor, Line, note
 from praxis.errors import InvalidRequest, NotFound
 from praxis.state import writing
 from rag import tables
-from rag.index.shelf import Shelf
+from rag.index.shelf import EMBEDDED, Shelf
 from rag.pages import Page, new_id, page_of
 from rag.shares import shared_with
 
@@ -42,13 +42,16 @@ class Attachment:
 
 
 class Stores:
-    """The stores of all tenants. `wake` is called when there is something to ingest. Whoever changes one says who does it
-    (`by`), for the audit trail."""
+    """The stores of all tenants. `wake` is called when there is something to ingest; `provider` is where the vectors of
+    new ones go. Whoever changes one says who does it (`by`), for the audit trail."""
 
-    def __init__(self, engine: Engine, shelf: Shelf, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: Engine, shelf: Shelf, wake: Callable[[], None], provider: str = EMBEDDED
+    ) -> None:
         self._engine = engine
         self._shelf = shelf
         self._wake = wake
+        self._provider = provider
 
     def create(
         self,
@@ -74,6 +77,7 @@ class Stores:
                     created_at=now,
                     last_active_at=now,
                     generation=0,
+                    provider=self._provider,
                 )
             )
             note(connection, by, Line("knowledge.create", store_id))

@@ -6,13 +6,14 @@ twice, so that whatever still holds an old one finds nothing rather than somethi
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Column, Connection, ForeignKey, Integer, String, Text
+from sqlalchemy import Column, Connection, Engine, ForeignKey, Integer, String, Text
 
-from praxis.state import Step
+from praxis.state import Step, writing
 
 _metadata = sa.MetaData()
 _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -65,6 +66,7 @@ stores = sa.Table(
     Column("last_active_at", Integer, nullable=False),
     Column("generation", Integer, nullable=False),  # counts the changes to the store's passages
     Column("fingerprint", Text),  # of the embedder that made its vectors
+    Column("provider", String(16)),  # where its vectors are for searching; FAISS where none is named
 )
 
 shares = sa.Table(
@@ -150,6 +152,12 @@ drafts = sa.Table(
 )
 
 
+library = sa.Table(
+    "rag_library",  # one row: by its id vector databases tell this library's collections from another's
+    _metadata,
+    Column("id", String(16), primary_key=True),
+)
+
 tunings = sa.Table(
     "rag_tuning",
     _metadata,
@@ -159,6 +167,16 @@ tunings = sa.Table(
     Column("learned", sa.LargeBinary),  # none where it was found not to help
     Column("report", sa.JSON, nullable=False),
 )
+
+
+def library_id(engine: Engine) -> str:
+    """This library's id, chosen when first asked for."""
+    with writing(engine).begin() as connection:
+        known = connection.execute(sa.select(library.c.id)).scalar()
+        if known is None:
+            known = secrets.token_hex(4)
+            connection.execute(sa.insert(library).values(id=known))
+        return str(known)
 
 
 def _present(connection: Connection) -> None:
@@ -193,5 +211,15 @@ def _titled(connection: Connection) -> None:
         connection.execute(sa.update(entries).where(*mine).values(edition=held))
 
 
-STEPS: Sequence[Step] = (_present, _present, _present, _present, _present, _present, _present, _titled)
+STEPS: Sequence[Step] = (
+    _present,
+    _present,
+    _present,
+    _present,
+    _present,
+    _present,
+    _present,
+    _titled,
+    _present,
+)
 """One for each time that the tables grew or changed."""

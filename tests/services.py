@@ -1,5 +1,6 @@
 """PostgreSQL and Redis, real servers on free ports, begun and ended by the tests that need them."""
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -16,10 +17,23 @@ from tests.processes import eventually, free_port
 
 
 class PostgreSQL:
-    """A cluster of its own. Alive inside `with`; `stop` and `start` take it away and bring it back with its data."""
+    """A cluster of its own. Alive inside `with`; `stop` and `start` take it away and bring it back with its data.
 
-    def __init__(self) -> None:
+    With `pgvector` it is the server that the package `pgserver` brings, for Debian's lacks the extension.
+    """
+
+    def __init__(self, *, pgvector: bool = False) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="praxis-postgresql-"))
+        self._programs: Path | None = None
+        if pgvector:
+            package = importlib.util.find_spec("pgserver")
+            assert package is not None
+            assert package.origin is not None
+            # Another user runs it, who may not look into wherever the packages are.
+            for name in ("pgserver/pginstall", "pgserver.libs"):
+                shutil.copytree(Path(package.origin).parent.parent / name, self._folder / name)
+            self._folder.chmod(0o755)
+            self._programs = self._folder / "pgserver" / "pginstall" / "bin"
         # The server refuses to run as root; Debian's package brings the user that it runs as.
         self._user = "postgres" if os.geteuid() == 0 else None
         if self._user:
@@ -63,7 +77,9 @@ class PostgreSQL:
         return f"postgresql://praxis@127.0.0.1:{self.port}/{name}"
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [_program(program, "/usr/lib/postgresql/*/bin"), "-D", str(self._folder / "data")]
+        debian = "/usr/lib/postgresql/*/bin"
+        found = str(self._programs / program) if self._programs else _program(program, debian)
+        command = [found, "-D", str(self._folder / "data")]
         as_user: Sequence[str] = ["runuser", "-u", self._user, "--"] if self._user else []
         # Not to a pipe: the server inherits it and would keep it open.
         with (self._folder / "out").open("wb") as out:

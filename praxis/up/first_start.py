@@ -13,9 +13,10 @@ import httpx
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from praxis.config import Config, read_secret
+from praxis.config import Config
 from praxis.errors import PraxisError
 from praxis.keys import OPERATOR, Keys
+from praxis.section import read_secret
 from praxis.state import Step, connect, migrate, writing
 from praxis.up.progress import Report
 

@@ -67,8 +67,7 @@ class HybridRetriever(BaseRetriever):
         shared: list[dict[tuple[str, int], float]] = [{} for _ in self._said]
         for store_id, index in self._indexes.items():
             allowed = self._allowed[store_id] if self._allowed is not None else None
-            with index.lock:
-                cosines, words = self._candidates(index, allowed)
+            cosines, words = self._candidates(index, allowed)
             near |= {(store_id, id_): cosine for id_, cosine in cosines.items()}
             for known, found in zip(shared, words, strict=True):
                 known |= {(store_id, id_): score for id_, score in found.items()}
@@ -93,7 +92,9 @@ class HybridRetriever(BaseRetriever):
         vector = np.sum([each.weight * each.vector for each in self._said], axis=0) / weight
         near = index.nearest(vector, _DEPTH, allowed)
         cosines = dict(near.found)
-        words = [dict(index.keywords.search(each.text, _DEPTH, allowed, also=cosines)) for each in self._said]
+        with index.lock:
+            search = index.keywords.search
+            words = [dict(search(each.text, _DEPTH, allowed, also=cosines)) for each in self._said]
         unseen = {id_ for found in words for id_ in found} - cosines.keys()
         cosines |= index.vectors.cosines(sorted(unseen), near.vector)
         cosines = {id_: cosine + near.rise for id_, cosine in cosines.items()}

@@ -6,8 +6,8 @@ import hashlib
 import logging
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,9 +21,16 @@ from rag import tables
 from rag.index.embedding import Embedder, Vectors
 from rag.index.faiss_store import FaissStore
 from rag.index.keywords import Keywords
+from rag.index.places.place import Away, Place, PlacedStore
 from rag.index.tuning import Tuning, key
+from rag.index.vectors import StoreVectors
 
 logger = logging.getLogger("praxis.rag")
+
+EMBEDDED = "faiss"
+"""Where a store's vectors are unless its row says otherwise."""
+
+_ROWS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +45,10 @@ class Near:
 
 @dataclass(slots=True)
 class StoreIndex:
-    """What one store is searched by. Whoever reads or changes it holds `lock`."""
+    """What one store is searched by. Whoever changes it, or reads its keywords, holds `lock`; vectors see to themselves,
+    so that one question does not wait while a vector database answers another."""
 
-    vectors: FaissStore
+    vectors: StoreVectors
     keywords: Keywords
     generation: int
     saved: int
@@ -57,7 +65,8 @@ class StoreIndex:
         digests: Iterable[str],
     ) -> None:
         """Take in the passages of one file."""
-        self.vectors.put(ids, [file_id] * len(ids), vectors)
+        digests = list(digests)
+        self.vectors.put(ids, [file_id] * len(ids), digests, vectors)
         for id_, text, digest in zip(ids, texts, digests, strict=True):
             self.keywords.add(id_, text)
             self.keys[id_] = key(digest)
@@ -89,25 +98,33 @@ def keyword_text(law: str | None, path: str, head: str | None, text: str) -> str
 
 
 class Shelf:
-    """All stores' indexes, each loaded when first asked for. `folder` holds the cache."""
+    """All stores' indexes, each loaded when first asked for. `folder` holds what FAISS keeps, `places` are the vector
+    databases that stores may lie in."""
 
-    def __init__(self, engine: Engine, embedder: Embedder, folder: Path) -> None:
+    def __init__(
+        self, engine: Engine, embedder: Embedder, folder: Path, places: Mapping[str, Place] | None = None
+    ) -> None:
         self._engine = engine
         self._embedder = embedder
         self._folder = folder
+        self._places = dict(places or {})
         self._indexes: dict[str, StoreIndex] = {}
         self._lock = (
             threading.RLock()
         )  # held by whoever loads or changes, never by a search of a loaded store
 
     def index(self, store_id: str) -> StoreIndex:
-        """The index of a store. Raises Conflict when another embedder made its vectors."""
-        if (index := self._indexes.get(store_id)) is not None:
+        """The index of a store. Raises Conflict when another embedder made its vectors or they lie where models.yaml
+        leads no more, and Away while its vector database does not answer."""
+        if (index := self._indexes.get(store_id)) is not None and index.vectors.sound:
             return index
         with self._lock:
-            if store_id not in self._indexes:
-                self._indexes[store_id] = self._load(store_id)
-            return self._indexes[store_id]
+            index = self._indexes.get(store_id)
+            if index is None:
+                index = self._indexes[store_id] = self._load(store_id)
+            elif not index.vectors.sound:
+                self._reconcile(index.vectors)
+            return index
 
     @contextmanager
     def changing(self, store_ids: Iterable[str]) -> Iterator[dict[str, StoreIndex]]:
@@ -120,22 +137,47 @@ class Shelf:
             yield held
 
     def drop(self, store_id: str) -> None:
-        """Forget a store's index, in memory and on disk."""
+        """Forget a store's index, in memory, on disk, and in the vector databases; one that is away forgets it later."""
         with self._lock:
             self._indexes.pop(store_id, None)
             shutil.rmtree(self._folder / store_id, ignore_errors=True)
+            for place in self._places.values():
+                with suppress(Away):
+                    place.drop(store_id)
 
     def load_all(self) -> None:
-        """Load every store that can be searched, and clear away what is cached of stores that are gone."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(tables.stores.c.id, tables.stores.c.fingerprint)).all()
-        for row in rows:
-            if row.fingerprint in (None, self._embedder.fingerprint):
-                self.index(row.id)
-        known = {row.id for row in rows}
+        """Load every store that can be searched, and clear away what is cached of stores that are gone. What lies in a
+        vector database that is away is left to `mend`."""
+        for store_id in self._known(EMBEDDED):
+            self.index(store_id)
+        known = self._known(EMBEDDED, searchable=False)
         for folder in self._folder.iterdir() if self._folder.exists() else ():
             if folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
+        self.mend()
+        for provider in self._providers() - {EMBEDDED, *self._places}:
+            stores = sorted(self._known(provider, searchable=False))
+            logger.error("no way to the vectors of stores", extra={"provider": provider, "stores": stores})
+
+    def mend(self) -> None:
+        """Bring every vector database that answers in step with the truth, where it is not known to be."""
+        for name, place in self._places.items():
+            with suppress(Away):
+                with self._lock:
+                    place.tidy(self._known(name, searchable=False))
+                for store_id in self._known(name):
+                    self.index(store_id)
+
+    @property
+    def placed(self) -> bool:
+        """Whether any vector database beside this process is used."""
+        return bool(self._places)
+
+    def close(self) -> None:
+        """Write what is to be kept, and let go of the vector databases."""
+        self.save()
+        for place in self._places.values():
+            place.close()
 
     def save(self) -> None:
         """Write the indexes that changed since they were last written."""
@@ -143,8 +185,11 @@ class Shelf:
             indexes = dict(self._indexes)
         for store_id, index in indexes.items():
             with index.lock:
+                vectors = index.vectors
+                if not isinstance(vectors, FaissStore):
+                    continue
                 if index.generation != index.saved and self._indexes.get(store_id) is index:
-                    index.vectors.save(self._folder / store_id, self._key(index.generation))
+                    vectors.save(self._folder / store_id, self._key(index.generation))
                     index.saved = index.generation
 
     def check(self, fingerprint: str | None, store_id: str) -> None:
@@ -166,37 +211,66 @@ class Shelf:
         stores, passages = tables.stores.c, tables.passages.c
         with self._engine.connect() as connection:
             row = connection.execute(
-                sa.select(stores.generation, stores.fingerprint).where(stores.id == store_id)
+                sa.select(stores.generation, stores.fingerprint, stores.provider).where(stores.id == store_id)
             ).first()
             self.check(row.fingerprint if row else None, store_id)
-            columns = (
-                passages.id,
-                passages.file_id,
-                passages.law,
-                passages.path,
-                passages.head,
-                passages.text,
-                passages.digest,
-            )
+            columns = [passages[name] for name in ("id", "file_id", "law", "path", "head", "text", "digest")]
             rows = connection.execute(
                 sa.select(*columns)
                 .where(passages.store_id == store_id, passages.vector.is_not(None))
                 .order_by(passages.id)
             ).all()
-            index = StoreIndex(
-                FaissStore(self._embedder.dimensions), Keywords(), row.generation if row else 0, -1
-            )
-            index.tuning = self._tuning(connection, store_id)
-            ids, documents = [each.id for each in rows], [each.file_id for each in rows]
-            if index.vectors.load(self._folder / store_id, self._key(index.generation), ids, documents):
+            tuning = self._tuning(connection, store_id)
+        vectors = self._vectors_in((row and row.provider) or EMBEDDED, store_id)
+        index = StoreIndex(vectors, Keywords(), row.generation if row else 0, -1, tuning=tuning)
+        ids, documents = [each.id for each in rows], [each.file_id for each in rows]
+        digests = [each.digest for each in rows]
+        if isinstance(vectors, FaissStore):
+            if vectors.load(self._folder / store_id, self._key(index.generation), ids, documents, digests):
                 index.saved = index.generation
             else:
-                index.vectors.put(ids, documents, self._vectors(connection, store_id))
+                vectors.put(ids, documents, digests, self.truth(ids))
+        else:
+            vectors.remember(ids, documents, digests)
+            self._reconcile(vectors)
         for each in rows:
             index.keywords.add(each.id, keyword_text(each.law, each.path, each.head, each.text))
             index.keys[each.id] = key(each.digest)
-        logger.info("store loaded", extra={"store": store_id, "passages": len(ids)})
+        logger.info(
+            "store loaded", extra={"store": store_id, "passages": len(ids), "vectors": vectors.provider}
+        )
         return index
+
+    def _vectors_in(self, provider: str, store_id: str) -> FaissStore | PlacedStore:
+        if provider == EMBEDDED:
+            return FaissStore(self._embedder.dimensions)
+        if (place := self._places.get(provider)) is None:
+            raise Conflict(
+                f"The vectors of the knowledge base `{store_id}` lie in `{provider}`, and models.yaml no longer says "
+                f"how to reach that: write `rag.vector_store.{provider}` again.",
+                code="vector_store_unknown",
+            )
+        return PlacedStore(self._embedder.dimensions, place, store_id)
+
+    def _reconcile(self, vectors: StoreVectors) -> None:
+        if isinstance(vectors, PlacedStore) and (lacked := vectors.reconcile(self.truth)):
+            facts = {"store": vectors.store_id, "provider": vectors.provider, "passages": lacked}
+            logger.info("vector database brought up to date", extra=facts)
+
+    def _providers(self) -> set[str]:
+        column = sa.func.coalesce(tables.stores.c.provider, EMBEDDED)
+        with self._engine.connect() as connection:
+            return set(connection.execute(sa.select(column).distinct()).scalars())
+
+    def _known(self, provider: str, *, searchable: bool = True) -> set[str]:
+        """The stores whose vectors lie in `provider`; where `searchable`, only those that this embedder made."""
+        stores = tables.stores.c
+        query = sa.select(stores.id).where(sa.func.coalesce(stores.provider, EMBEDDED) == provider)
+        if searchable:
+            made = sa.or_(stores.fingerprint.is_(None), stores.fingerprint == self._embedder.fingerprint)
+            query = query.where(made)
+        with self._engine.connect() as connection:
+            return set(connection.execute(query).scalars())
 
     def _tuning(self, connection: Connection, store_id: str) -> Tuning | None:
         """What the store learned, unless it was with another embedder."""
@@ -208,12 +282,14 @@ class Shelf:
         ).scalar()
         return Tuning.loaded(learned) if learned else None
 
-    def _vectors(self, connection: Connection, store_id: str) -> Vectors:
+    def truth(self, ids: Sequence[int]) -> Vectors:
+        """The vectors of these passages as the database has them, in the order of `ids`."""
         passages = tables.passages.c
-        blobs = connection.execute(
-            sa.select(passages.vector)
-            .where(passages.store_id == store_id, passages.vector.is_not(None))
-            .order_by(passages.id)
-        ).scalars()
-        raw = b"".join(blobs)
+        held: dict[int, bytes] = {}
+        with self._engine.connect() as connection:
+            for at in range(0, len(ids), _ROWS_AT_ONCE):
+                part = passages.id.in_(ids[at : at + _ROWS_AT_ONCE])
+                rows = connection.execute(sa.select(passages.id, passages.vector).where(part))
+                held |= {row.id: row.vector for row in rows}
+        raw = b"".join(held[each] for each in ids)
         return np.frombuffer(raw, "<f4").reshape(-1, self._embedder.dimensions)

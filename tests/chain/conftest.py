@@ -16,7 +16,7 @@ import pytest
 from openai import OpenAI
 from playwright.sync_api import Browser, Page
 
-from praxis.config import read_secret
+from praxis.section import read_secret
 from tests.browser import page_of
 from tests.processes import ROOT, environment, eventually, free_port, praxis
 

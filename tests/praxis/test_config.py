@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from praxis.config import load, read_secret
+from praxis.config import load
 from praxis.errors import ConfigError
+from praxis.section import read_secret
 
 GOOD = """\
 server: {auth: keys, drain: 3}

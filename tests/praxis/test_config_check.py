@@ -55,6 +55,16 @@ MISTAKES: dict[str, tuple[str, str, list[str]]] = {
         "limits: 'redis://:hush@127.0.0.1'}",
         ["line 1", "server.limits", "PRAXIS_REDIS_PASSWORD"],
     ),
+    "vectors-elsewhere": (
+        "assistants:",
+        "rag: {vector_store: {provider: chroma}}\nassistants:",
+        ["line 12", "rag.vector_store.provider", "'faiss'", "'pgvector'"],
+    ),
+    "vectors-with-a-url": (
+        "assistants:",
+        "rag: {vector_store: {pgvector: {url: 'postgresql+psycopg://u:p@h/d'}}}\nassistants:",
+        ["line 12", "rag.vector_store.pgvector.url", "`url_env`"],
+    ),
     "unknown-key": (
         "    upstream: qwen",
         "    upstrem: qwen",

@@ -45,14 +45,14 @@ def test_the_keyword_index_is_always_as_one_made_anew(changes: list[tuple[bool, 
 def test_vectors_can_be_deleted_and_their_ids_are_not_taken_over(tmp_path: Path) -> None:
     store = FaissStore(4)
     rows = np.eye(4, dtype=np.float32)
-    store.put([1, 2, 3], ["a", "a", "b"], rows[:3])
+    store.put([1, 2, 3], ["a", "a", "b"], ["x", "y", "z"], rows[:3])
     store.delete("a")
-    store.put([4], ["c"], rows[3:])
+    store.put([4], ["c"], ["x"], rows[3:])
     assert store.cosines([1, 2, 3, 4], rows[3]) == {3: 0.0, 4: 1.0}
     assert (store.ids_of("a"), store.ids_of("b")) == ([], [3])
     store.save(tmp_path, "made-7")
     again = FaissStore(4)
-    assert again.load(tmp_path, "made-7", [3, 4], ["b", "c"])
+    assert again.load(tmp_path, "made-7", [3, 4], ["b", "c"], ["z", "x"])
     assert again.cosines([4], rows[3]) == {4: 1.0}
 
 
@@ -63,17 +63,17 @@ def test_vectors_can_be_deleted_and_their_ids_are_not_taken_over(tmp_path: Path)
 )
 def test_a_cache_of_something_else_is_not_read(tmp_path: Path, key: str, ids: list[int]) -> None:
     store = FaissStore(4)
-    store.put([3, 4], ["b", "c"], np.eye(4, dtype=np.float32)[:2])
+    store.put([3, 4], ["b", "c"], ["x", "y"], np.eye(4, dtype=np.float32)[:2])
     store.save(tmp_path, "made-7")
-    assert not FaissStore(4).load(tmp_path, key, ids, ["x"] * len(ids))
+    assert not FaissStore(4).load(tmp_path, key, ids, ["x"] * len(ids), ["y"] * len(ids))
 
 
 def test_a_damaged_cache_is_not_read(tmp_path: Path) -> None:
     store = FaissStore(4)
-    store.put([3], ["b"], np.eye(4, dtype=np.float32)[:1])
+    store.put([3], ["b"], ["x"], np.eye(4, dtype=np.float32)[:1])
     store.save(tmp_path, "made-7")
     (tmp_path / "vectors.faiss").write_bytes(b"garbage")
-    assert not FaissStore(4).load(tmp_path, "made-7", [3], ["b"])
+    assert not FaissStore(4).load(tmp_path, "made-7", [3], ["b"], ["x"])
 
 
 @pytest.mark.parametrize(
