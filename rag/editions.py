@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from rag import tables
-from rag.ingest import statutes
 
 KEYS = frozenset(("version", "effective", "until", "superseded", "as_of"))
 """Attributes by which a search asks for editions; one that names none of them is answered by what is in force."""
@@ -80,30 +79,6 @@ class Editions:
                 same[store_id, file_id, each["title"], each["version"]] = each
         today = datetime.date.today().isoformat()
         return {key: edition for same in laws.values() for key, edition in _line(same, today).items()}
-
-
-def held(text: str, passages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
-    """The editions of laws that a file holds, by its text and what is known of each passage; None for other
-    documents. `title` is the law as its passages name it, `law` what its editions have in common."""
-    begins: dict[tuple[str, str | None], int] = {}
-    for each in passages:
-        if each["law"]:
-            begins.setdefault((each["law"], each["version"]), each["start"])
-    named = {(each["law"], each["version"]) for each in passages if each["article"]}
-    ends = [*begins.values(), len(text)][1:]
-    found = [
-        _edition(text[start if number else 0 : end], *law)
-        for number, (law, start, end) in enumerate(zip(begins, begins.values(), ends, strict=True))
-        if law in named
-    ]
-    return found or None
-
-
-def _edition(text: str, title: str, version: str | None) -> dict[str, Any]:
-    # Each book of a code that comes by itself has editions of its own.
-    law = "·".join(each for each in (title.removeprefix("中华人民共和国"), statutes.book(text)) if each)
-    effective = statutes.effective(text) or version
-    return {"law": law, "title": title, "version": version, "effective": effective}
 
 
 def _line(editions: Mapping[Key, Mapping[str, Any]], today: str) -> dict[Key, Edition]:

@@ -107,6 +107,12 @@ class Embedder:
         """The difference between the cosines of texts that say the same and of unrelated ones."""
         return self.manner.same - self.manner.unrelated
 
+    @property
+    def tokenizer(self) -> str:
+        """The tokenizer as JSON, for a process that counts tokens itself; empty where it has no such form."""
+        fast = getattr(self._tokenizer, "backend_tokenizer", None)
+        return "" if fast is None else str(fast.to_str())
+
     def count(self, text: str) -> int:
         """The number of tokens of `text`, without prefix and special tokens."""
         return len(self._tokenizer.encode(text, add_special_tokens=False, verbose=False))

@@ -1,4 +1,4 @@
-"""The process that reads one file: it binds itself, reads, and tells what it found as JSON, a line each.
+"""The process that reads one file, or splits texts: it binds itself, and tells what it found as JSON, a line each.
 
 It runs for each file, so each kind's reader, and OCR with its models, is imported only where it is needed.
 """
@@ -11,6 +11,8 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
+from itertools import islice
 from pathlib import Path
 
 from rag.ingest.document import Document, Unreadable
@@ -57,6 +59,37 @@ def _recognise(path: str, pages: str, memory: str, processor: str) -> Iterator[o
         _allow(int(processor))
 
 
+def _split(memory: str, processor: str, most: str) -> Iterator[object]:
+    _bind(memory)
+    _allow(int(processor))
+    count = _counter(json.loads(sys.stdin.buffer.readline()))
+    for line in sys.stdin.buffer:
+        _allow(int(processor))
+        yield _chunks(line, count, int(most))
+
+
+def _counter(tokenizer: str) -> Callable[[str], int]:
+    if not tokenizer:
+        return len
+    from tokenizers import Tokenizer
+
+    loaded = Tokenizer.from_str(tokenizer)
+    loaded.no_truncation()
+    loaded.no_padding()
+    return lambda text: len(loaded.encode(text, add_special_tokens=False).ids)
+
+
+def _chunks(line: bytes, count: Callable[[str], int], most: int) -> object:
+    from rag.ingest import chunking, laws
+
+    job = json.loads(line)
+    found = chunking.chunks(job["text"], job["limit"], count, job["overlap"], job["marked"])
+    chunks = list(islice(found, most + 1))
+    if len(chunks) > most:
+        return {"more": most}
+    return {"chunks": [astuple(each) for each in chunks], "laws": laws.held(job["text"], chunks)}
+
+
 def _allow(seconds: int) -> None:
     """So many more seconds of processor time, counted from now."""
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -65,8 +98,12 @@ def _allow(seconds: int) -> None:
 
 
 def main(mode: str, *arguments: str) -> None:
-    """`read` or `recognise`, with what that takes; see `rag.ingest.worker`."""
-    children: dict[str, Callable[..., Iterator[object]]] = {"read": _read, "recognise": _recognise}
+    """`read`, `recognise` or `split`, with what that takes; see `rag.ingest.worker`."""
+    children: dict[str, Callable[..., Iterator[object]]] = {
+        "read": _read,
+        "recognise": _recognise,
+        "split": _split,
+    }
     for answer in children[mode](*arguments):
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

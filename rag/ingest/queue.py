@@ -18,18 +18,18 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 from llama_index.core.schema import BaseNode, MetadataMode
-from llama_index.core.schema import Document as LlamaDocument
 from sqlalchemy import Connection, Engine
 
 from praxis.errors import Conflict
 from praxis.state import writing
-from rag import editions, tables
+from rag import tables
 from rag.files import Files
 from rag.index.embedding import Embedder, Vectors
 from rag.index.shelf import Shelf, keyword_text
 from rag.ingest.document import Document, Unreadable
 from rag.ingest.drafts import Drafts, Job, Unwanted
-from rag.ingest.nodes import StructureParser
+from rag.ingest.nodes import nodes
+from rag.ingest.splitter import Split, Splitter
 from rag.ingest.text import known_encoding, plain
 from rag.ingest.worker import Limits, Pages, extract
 from rag.stores import bump
@@ -57,6 +57,7 @@ class Ingestion:
         self._shelf = shelf
         self._embedder = embedder
         self._limits = limits
+        self._splitter = Splitter(lambda: embedder.tokenizer, limits)
         self._workers = workers
         self._awake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -94,6 +95,7 @@ class Ingestion:
             for task in running.values():
                 task.cancel()
             await asyncio.gather(*running.values(), return_exceptions=True)
+            await self._splitter.close()
 
     def _pending(self, limit: int) -> Sequence[Job]:
         entries, files = tables.entries.c, tables.files.c
@@ -119,7 +121,8 @@ class Ingestion:
         facts = {"store": job.store_id, "file": job.file_id}
         try:
             document = await self._document(job)
-            passages, embedded = await asyncio.to_thread(self._ingest, job, document)
+            split = await self._split(job, document)
+            passages, embedded = await asyncio.to_thread(self._ingest, job, document, split)
             logger.info("file completed", extra=facts | {"passages": passages, "embedded": embedded})
         except (Unreadable, Conflict) as error:
             code = error.code if isinstance(error, Unreadable) else "server_error"
@@ -156,19 +159,20 @@ class Ingestion:
             )
         return document
 
-    def _ingest(self, job: Job, document: Document) -> tuple[int, int]:
-        """Split, embed, and make searchable; how many passages there are, and how many were embedded for it."""
-        self._drafts.tell(job, "splitting")
+    async def _split(self, job: Job, document: Document) -> Split:
+        await asyncio.to_thread(self._drafts.tell, job, "splitting")
         limit = max(32, min(job.chunk_size, self._embedder.max_tokens - _HEAD))
-        parser = StructureParser(limit=limit, overlap=job.chunk_overlap, count=self._embedder.count)
-        facts = {"pages": list(document.pages), "facts": document.facts()}
-        nodes = parser._parse_nodes([LlamaDocument(text=document.text, id_=job.file_id, metadata=facts)])
-        texts = [node.get_content(MetadataMode.EMBED) for node in nodes]
-        indexed = [at for at, node in enumerate(nodes) if node.metadata["indexed"]]
+        return await self._splitter.split(document, limit, job.chunk_overlap)
+
+    def _ingest(self, job: Job, document: Document, split: Split) -> tuple[int, int]:
+        """Embed, and make searchable; how many passages there are, and how many were embedded for it."""
+        passages = list(nodes(document, split.chunks))
+        texts = [node.get_content(MetadataMode.EMBED) for node in passages]
+        indexed = [at for at, node in enumerate(passages) if node.metadata["indexed"]]
         digests = {at: self._digest(texts[at]) for at in indexed}
         vectors, embedded = self._embedded(job, {digest: texts[at] for at, digest in digests.items()})
-        self._commit(job, document, nodes, digests, vectors)
-        return len(nodes), embedded
+        self._commit(job, document, split, passages, digests, vectors)
+        return len(passages), embedded
 
     def _digest(self, text: str) -> str:
         return hashlib.sha256(f"{self._embedder.fingerprint}\n{text}".encode()).hexdigest()
@@ -200,6 +204,7 @@ class Ingestion:
         self,
         job: Job,
         document: Document,
+        split: Split,
         nodes: Sequence[BaseNode],
         digests: dict[int, str],
         vectors: dict[str, Any],
@@ -222,7 +227,7 @@ class Ingestion:
                     status="completed",
                     usage_bytes=usage,
                     progress=report,
-                    edition=editions.held(document.text, [node.metadata for node in nodes]),
+                    edition=split.laws,
                 )
                 self._drafts.clear(connection, job)
                 connection.execute(
@@ -259,9 +264,7 @@ class Ingestion:
     def _insert(
         self, connection: Connection, job: Job, node: BaseNode, digest: str | None, vectors: dict[str, Any]
     ) -> int:
-        facts = {
-            key: value for key, value in node.metadata.items() if key not in ("indexed", "pages", "facts")
-        }
+        facts = {key: value for key, value in node.metadata.items() if key != "indexed"}
         vector = None if digest is None else np.asarray(vectors[digest], "<f4").tobytes()
         values = facts | {"digest": digest, "vector": vector, "text": node.get_content(MetadataMode.NONE)}
         result = connection.execute(

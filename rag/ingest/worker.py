@@ -2,7 +2,7 @@
 
 A child gets no environment to speak of and writes JSON objects to its standard output, a line each. One child reads
 what text the file has; where pages of a PDF are pictures, another recognises them, which needs models and much more
-time, and tells each page as it is done.
+time, and tells each page as it is done. A third one splits texts (`rag.ingest.splitter`).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _LOST = 3
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What reading one file may take: bytes of memory, seconds of processor and of wall time; `page_…` for each page
-    that is recognised. Processor time is what ends a file that is made to be slow; wall time is far more, for a busy
+    """What reading or splitting one file may take: bytes of memory, seconds of processor and of wall time; `page_…`
+    for each page that is recognised. Processor time is what ends a file that is made to be slow; wall time is far more, for a busy
     machine must not fail a good one."""
 
     memory: int = 2 << 30
@@ -62,10 +62,10 @@ async def extract(
     try:
         async with (
             asyncio.timeout(limits.wall),
-            _child("read", str(path), filename, encoding or "", *bounds) as child,
+            child("read", str(path), filename, encoding or "", *bounds) as reader,
         ):
-            answer = await _answer(child)
-            status = await child.wait()
+            answer = await answered(reader)
+            status = await reader.wait()
     except TimeoutError:
         raise _too_slow(limits.wall) from None
     if answer is None:
@@ -89,10 +89,10 @@ async def _recognised(
         if len(lost) == _LOST:
             return found, lost + left
         bounds = (str(limits.page_memory), str(limits.page_processor))
-        async with _child("recognise", str(path), json.dumps(left), *bounds) as child:
+        async with child("recognise", str(path), json.dumps(left), *bounds) as reader:
             with contextlib.suppress(TimeoutError):
                 for _ in left:
-                    answer = await asyncio.wait_for(_answer(child), limits.page_wall)
+                    answer = await asyncio.wait_for(answered(reader), limits.page_wall)
                     if answer is None:
                         break
                     found[answer["page"]] = answer["lines"]
@@ -109,32 +109,35 @@ def _nobody(_page: int, _lines: list[str], _done: int, _total: int) -> None:
 
 
 @asynccontextmanager
-async def _child(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    child = await asyncio.create_subprocess_exec(
+async def child(
+    *arguments: str, stdin: int = asyncio.subprocess.DEVNULL
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A bounded process at one of the works of `rag.ingest.child`, until the context ends."""
+    running = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "rag.ingest.child",
         *arguments,
         cwd=_ROOT,
         env={"PATH": os.defpath, "PYTHONPATH": str(_ROOT), "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"},
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         limit=_LONGEST_LINE,
     )
     try:
-        yield child
+        yield running
     finally:
         with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
+            running.kill()
+        await running.wait()
 
 
-async def _answer(child: asyncio.subprocess.Process) -> dict[str, Any] | None:
-    """The next object that the child tells; None where it ended before."""
-    assert child.stdout is not None
+async def answered(running: asyncio.subprocess.Process) -> dict[str, Any] | None:
+    """The next object that a child tells; None where it ended before."""
+    assert running.stdout is not None
     try:
-        answer = json.loads(await child.stdout.readline())
+        answer = json.loads(await running.stdout.readline())
     except ValueError:
         return None
     return answer if isinstance(answer, dict) else None

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from rag.ingest import docx
+from rag.ingest.chunking import chunks
 from rag.ingest.document import Unreadable
-from rag.ingest.nodes import chunks
 from rag.ingest.numbering import write
 from tests.rag import documents
 from tests.rag.documents import numbering, paragraph, table

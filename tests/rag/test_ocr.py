@@ -5,8 +5,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from rag.ingest.chunking import chunks
 from rag.ingest.document import Document
-from rag.ingest.nodes import chunks
 from rag.ingest.ocr import _Box, lines
 from rag.ingest.pdf import is_garbled
 from rag.ingest.worker import Limits, Pages, extract

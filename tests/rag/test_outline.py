@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.ingest import statutes
+from rag.ingest.chunking import chunks
 from rag.ingest.document import Chunk
-from rag.ingest.nodes import chunks
 
 ACT = """EMPLOYMENT PROTECTION ACT 2019
 Enacted 3 May 2019, in force from January 1, 2020

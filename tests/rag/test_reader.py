@@ -11,8 +11,8 @@ import anyio
 import psutil
 import pytest
 
+from rag.ingest.chunking import chunks
 from rag.ingest.document import Document, Unreadable
-from rag.ingest.nodes import chunks
 from rag.ingest.worker import Limits, extract
 from tests.processes import eventually
 from tests.rag import documents

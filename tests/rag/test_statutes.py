@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rag.ingest import statutes
+from rag.ingest.chunking import chunks
 from rag.ingest.document import Chunk
-from rag.ingest.nodes import chunks
 from tests.rag.conftest import LAWS, SAMPLES
 
 BODY = "为了保护劳动者的合法权益，制定本法。"
