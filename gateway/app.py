@@ -37,6 +37,7 @@ from gateway.api import adapters as adapters_api
 from gateway.api import admin, documents, health, lora, models, responses
 from gateway.api import audit as audit_api
 from gateway.api import conversations as conversations_api
+from gateway.api import erasures as erasures_api
 from gateway.api import keys as keys_api
 from gateway.api import usage as usage_api
 from gateway.api import votes as votes_api
@@ -44,6 +45,7 @@ from gateway.api.inference import PATHS, Inference, RequestIds
 from gateway.documents import Documents
 from gateway.exposure import must_be_safe
 from gateway.history.conversations import Conversations
+from gateway.history.forgetting import Forgetting
 from gateway.history.votes import Votes
 from gateway.limits import Limits
 from gateway.metrics import Metrics
@@ -163,7 +165,9 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         access.configure(required=changed.server.auth == "keys", rag_secret=rag.secret)
         await adapters.refresh()
 
+    forgetting = Forgetting(engine, lambda: configuration.current.retention)
     configuration.on_change(follow)
+    configuration.on_change(forgetting.changed)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -179,7 +183,9 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
             stack.callback(observers.tell)
             await access.refresh()
             await adapters.refresh()
-            async with _running(access, configuration, agreement, probes, rag, siblings, limits, meter):
+            async with _running(
+                access, configuration, agreement, probes, rag, siblings, limits, meter, forgetting
+            ):
                 yield
 
     changes = Changes(adapters, Scores(engine))
@@ -199,6 +205,7 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         keys_api.routes(keys, access),
         usage_api.routes(usage),
         audit_api.routes(Audit(engine)),
+        erasures_api.routes(forgetting, keys),
     )
     application = _cross_origin(_dispatch(inference, surface, request_log), current)
     return Gateway(application, inference, configuration, readiness, sweep)

@@ -11,16 +11,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from praxis.errors import InvalidRequest, PraxisError, UpstreamError
+from praxis.errors import InvalidRequest
 from praxis.groups import adapters
 from praxis.moments import readable
+from praxis.operating import URL, UrlOption, call
 from praxis.tables import Format, render
 
-UrlOption = Annotated[str, typer.Option("--url", envvar="PRAXIS_GATEWAY_URL", help="The gateway.")]
 WhyOption = Annotated[str, typer.Option("--why", help="The reason, for the history.")]
 NameArgument = Annotated[str, typer.Argument(help="The adapter's name.")]
 RevisionArgument = Annotated[str, typer.Argument(help="The revision, or enough of its beginning.")]
-URL = "http://127.0.0.1:8080"
 ADAPTERS = "/admin/v1/adapters"
 
 
@@ -54,7 +53,7 @@ def load(
     """Load the adapter NAME into every replica of its base; it answers at once."""
     folder = os.path.abspath(source)
     body = {"name": name, "base": base, "source": folder, "backend": backend, "stage": stage, "why": why}
-    loaded = _call("POST", url, ADAPTERS, body)
+    loaded = call("POST", url, ADAPTERS, body)
     came = next(each for each in loaded["revisions"] if each["revision"] == loaded["loaded"])
     if loaded["why"]:
         typer.echo(f"Took {came['source']}: {loaded['why']}.")
@@ -69,7 +68,7 @@ def promote(
     name: NameArgument, revision: RevisionArgument, why: WhyOption = "", url: UrlOption = URL
 ) -> None:
     """Have NAME answer with REVISION, from one request to the next; the one before stays loaded."""
-    told = _call("POST", url, f"{ADAPTERS}/{name}/promote", {"revision": revision, "why": why})
+    told = call("POST", url, f"{ADAPTERS}/{name}/promote", {"revision": revision, "why": why})
     typer.echo(f"{name} answers with {told['revision']}.")
 
 
@@ -88,20 +87,20 @@ def canary(
 ) -> None:
     """Send a share of NAME's requests to REVISION; the same session or key always meets the same one."""
     if stop:
-        _call("DELETE", url, f"{ADAPTERS}/{name}/canary", params={"why": why})
+        call("DELETE", url, f"{ADAPTERS}/{name}/canary", params={"why": why})
         typer.echo(f"{name} has no canary any more.")
         return
     if revision is None or share is None:
         raise typer.BadParameter("give a revision and a share, as in `canary NAME REVISION 10%`, or `--stop`")
     body = {"revision": revision, "share": share, "by": by.value, "why": why}
-    told = _call("PUT", url, f"{ADAPTERS}/{name}/canary", body)["canary"]
+    told = call("PUT", url, f"{ADAPTERS}/{name}/canary", body)["canary"]
     typer.echo(f"{name}@{told['revision']} answers {told['share']:.4g} of the requests to {name}.")
 
 
 @adapters.command("rollback")
 def rollback(name: NameArgument, why: WhyOption = "", url: UrlOption = URL) -> None:
     """End NAME's canary where there is one, else have it answer with the revision before."""
-    told = _call("POST", url, f"{ADAPTERS}/{name}/rollback", {"why": why})
+    told = call("POST", url, f"{ADAPTERS}/{name}/rollback", {"why": why})
     typer.echo(f"{name} answers with {told['revision']}.")
 
 
@@ -114,7 +113,7 @@ def unload(
     """Take the adapter NAME out of every replica, once its requests in flight are over."""
     name, _, revision = name.partition("@")
     path = f"{ADAPTERS}/{name}/revisions/{revision}" if revision else f"{ADAPTERS}/{name}"
-    told = _call("DELETE", url, path, params={"why": why})
+    told = call("DELETE", url, path, params={"why": why})
     what = f"{name}@{told['revision']}" if told["revision"] else name
     later = (
         "; engines forget it when the requests that are in flight there are over" if told["draining"] else ""
@@ -128,7 +127,7 @@ def list_adapters(
     url: UrlOption = URL,
 ) -> None:
     """List the adapters' revisions: share of the requests, where they are loaded, what they did, and their last scores."""
-    listed = _call("GET", url, ADAPTERS)["data"]
+    listed = call("GET", url, ADAPTERS)["data"]
     if form is Format.json:
         typer.echo(json.dumps(listed, ensure_ascii=False, indent=2))
         return
@@ -171,7 +170,7 @@ def merge(
 
     folder = Path(adapter)
     if not folder.is_dir():
-        live = {each["name"]: each for each in _call("GET", url, ADAPTERS)["data"]}
+        live = {each["name"]: each for each in call("GET", url, ADAPTERS)["data"]}
         if adapter not in live:
             raise InvalidRequest(
                 f"`{adapter}` is no folder and no live adapter; `praxis adapters list` shows those."
@@ -191,7 +190,7 @@ def history(
     url: UrlOption = URL,
 ) -> None:
     """Show every change of NAME: who, when, what, why and from where."""
-    changes = _call("GET", url, f"{ADAPTERS}/{name}/history")["data"]
+    changes = call("GET", url, f"{ADAPTERS}/{name}/history")["data"]
     if form is Format.json:
         typer.echo(json.dumps(changes, ensure_ascii=False, indent=2))
         return
@@ -261,39 +260,3 @@ def _interval(metric: dict[str, float | None] | None) -> str | None:
         return None
     mean, low, high = (metric[each] for each in ("mean", "low", "high"))
     return f"{mean:.2f}" if low is None or high is None else f"{mean:.2f} ({low:.2f}–{high:.2f})"
-
-
-def _call(
-    method: str,
-    url: str,
-    path: str,
-    body: dict[str, Any] | None = None,
-    params: dict[str, str] | None = None,
-) -> Any:
-    import httpx
-
-    key = os.environ.get("PRAXIS_API_KEY")
-    if not key:
-        raise InvalidRequest(
-            "Set `PRAXIS_API_KEY` to an admin key; `praxis keys create NAME --admin` makes one."
-        )
-    try:
-        response = httpx.request(
-            method,
-            url.rstrip("/") + path,
-            json=body,
-            params=params,
-            headers={"authorization": f"Bearer {key}"},
-            timeout=300,
-        )
-    except httpx.HTTPError as error:
-        raise UpstreamError(
-            f"The gateway at `{url}` cannot be reached ({error}); is `praxis up` running?"
-        ) from None
-    if response.is_success:
-        return response.json()
-    try:
-        message = response.json()["error"]["message"]
-    except (ValueError, KeyError, TypeError):
-        message = f"the gateway answered with status {response.status_code}"
-    raise PraxisError(message)

@@ -98,6 +98,18 @@ def note(connection: Connection, actor: Actor, *lines: Line) -> None:
         connection.execute(sa.insert(_table), [who | asdict(each) for each in lines])
 
 
+def erase(connection: Connection, *, tenant: str | None = None, key_id: str | None = None) -> int:
+    """Delete the lines of what a tenant's keys, or one key, did, inside a transaction; how many there were."""
+    mine = _table.c.tenant == tenant if tenant is not None else _table.c.key_id == key_id
+    return connection.execute(sa.delete(_table).where(mine)).rowcount
+
+
+def forget(connection: Connection, before: float, limit: int) -> int:
+    """Delete the oldest lines from before that time (Unix seconds), inside a transaction; how many there were."""
+    oldest = sa.select(_table.c.id).where(_table.c.at < before).order_by(_table.c.at).limit(limit)
+    return connection.execute(sa.delete(_table).where(_table.c.id.in_(oldest))).rowcount
+
+
 class Audit:
     """The audit trail in the state database."""
 

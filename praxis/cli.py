@@ -18,6 +18,7 @@ from praxis.audit_cli import audit
 from praxis.backup.cli import backup, restore
 from praxis.config import load
 from praxis.doctor import doctor
+from praxis.erase_cli import erase
 from praxis.exits import exit_codes
 from praxis.keys_cli import keys
 from praxis.status import status
@@ -81,6 +82,7 @@ def build() -> typer.Typer:
     app.add_typer(config_app, name="config")
     app.add_typer(keys, name="keys")
     app.command("audit")(audit)
+    app.command("erase")(erase)
     app.command("up")(up)
     app.command("backup")(backup)
     app.command("restore")(restore)

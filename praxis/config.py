@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from praxis.errors import ConfigError, Problem
 from praxis.references import references
-from praxis.section import STRICT, Name, RootUrl, Seconds, read_secret, root_url
+from praxis.section import STRICT, Days, Name, RootUrl, Seconds, read_secret, root_url
 from praxis.vector_store import PgVector, VectorStore
 from praxis.yaml_lines import LinedYaml
 
@@ -247,6 +247,23 @@ class Assistant(Section):
     rewrite: bool = True
 
 
+class Retention(Section):
+    """For how many days what was asked and done is kept; unset, for ever. A conversation counts from its last use, a vote
+    and a line of the audit trail from when they were made."""
+
+    conversations: Days | None = None
+    votes: Days | None = None
+    audit: Days | None = None
+
+    @model_validator(mode="after")
+    def _votes_go_with_conversations(self) -> Retention:
+        if self.votes and self.conversations and self.votes > self.conversations:
+            raise ValueError(
+                f"votes go with their conversation, after {self.conversations:g} days; leave `votes` out or write less"
+            )
+        return self
+
+
 class Config(Section):
     """The whole file. `root` is its folder, `home` where Praxis keeps what it makes (`PRAXIS_HOME`, else .praxis)."""
 
@@ -259,6 +276,7 @@ class Config(Section):
     adapters: dict[Name, Adapter] = {}
     rag: Rag = Rag()
     assistants: dict[Name, Assistant] = {}
+    retention: Retention = Retention()
 
     @property
     def root(self) -> Path:
@@ -358,6 +376,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "rag.vector_store": VectorStore,
     "rag.vector_store.pgvector": PgVector,
     "assistants.*": Assistant,
+    "retention": Retention,
 }
 
 

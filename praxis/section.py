@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, ConfigDict, Field
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Days = Annotated[float, Field(gt=0, le=36_500)]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\s@,][^\s@,]*$")]
 
 

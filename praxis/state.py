@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ APPLICATION = "praxis"
 """What PostgreSQL lists our connections as."""
 
 _POSTGRESQL = {"application_name": APPLICATION, "connect_timeout": 5, "tcp_user_timeout": 10_000}
+_PATIENCE = 10_000
+"""Milliseconds for which SQLite waits for its lock."""
 _MIGRATING = 0x70726178
 """The number of PostgreSQL's advisory lock under which schemas change."""
 
@@ -48,7 +51,13 @@ def connect(url: str) -> Engine:
     def _prepare(connection: sqlite3.Connection, _: object) -> None:
         # The driver's own transaction control begins late and lets a read turn into a write that fails at once.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "busy_timeout=10000", "foreign_keys=ON", "synchronous=NORMAL"):
+        for pragma in (
+            "journal_mode=WAL",
+            f"busy_timeout={_PATIENCE}",
+            "foreign_keys=ON",
+            "synchronous=NORMAL",
+            "secure_delete=ON",  # what is deleted is overwritten, see `scrub`
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -67,6 +76,28 @@ def writing(engine: Engine) -> Engine:
     in between; one that begins as a writer waits its turn.
     """
     return engine.execution_options(write=True)
+
+
+def scrub(engine: Engine, *, whole: bool = False) -> None:
+    """Have what was deleted leave SQLite's write-ahead log, where it stands until the log is written anew.
+
+    In the database itself it is overwritten when it is deleted, but pages that were split or merged can hold remains of
+    it; with `whole`, the database is rewritten without them, and writers wait for that. Where somebody reads for long,
+    the log stays for the next time. PostgreSQL clears away by itself (autovacuum).
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    with contextlib.closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        try:
+            if whole:
+                cursor.execute("VACUUM")
+            else:
+                cursor.execute("PRAGMA busy_timeout=100")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor.fetchall()
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout={_PATIENCE}")
 
 
 def migrate(engine: Engine, room: str, steps: Sequence[Step]) -> None:

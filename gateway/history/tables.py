@@ -80,7 +80,12 @@ def _keep_votes(connection: Connection) -> None:
     votes.create(connection)
 
 
-STEPS: Sequence[Step] = (_keep_conversations, _keep_votes)
+def _find_the_oldest(connection: Connection) -> None:
+    for statement in ("conversation_age on conversation (updated_at)", "vote_age on vote (created_at)"):
+        connection.execute(sa.text(f"create index {statement}"))
+
+
+STEPS: Sequence[Step] = (_keep_conversations, _keep_votes, _find_the_oldest)
 
 
 def identity(kind: str) -> str:

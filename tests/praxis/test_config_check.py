@@ -70,6 +70,21 @@ MISTAKES: dict[str, tuple[str, str, list[str]]] = {
         "    upstrem: qwen",
         ["line 9", "models.law.upstrem", "did you mean `upstream`"],
     ),
+    "votes-longer-than-conversations": (
+        "assistants:",
+        "retention: {conversations: 30, votes: 31}\nassistants:",
+        ["line 12", "retention", "votes go with their conversation, after 30 days"],
+    ),
+    "no-time-at-all": (
+        "assistants:",
+        "retention: {audit: 0}\nassistants:",
+        ["line 12", "retention.audit", "greater than 0"],
+    ),
+    "retention-of-what": (
+        "assistants:",
+        "retention: {conversation: 30}\nassistants:",
+        ["line 12", "retention.conversation", "did you mean `conversations`"],
+    ),
     "unknown-section": ("assistants:", "asistants:", ["line 12", "asistants", "did you mean `assistants`"]),
     "dangling-backend": (
         "backend: local",

@@ -131,6 +131,30 @@ def test_only_admins_read_it_and_nothing_said_is_in_it(house: House, tmp_path: P
     ]
 
 
+def test_an_erased_tenants_questions_are_in_no_file_and_its_documents_stay(house: House) -> None:
+    store, file = house.filled("乙所", "stays")
+    secret = "Zyanid-8526"
+    messages = [{"role": "user", "content": f"{ASKED} ({secret})"}]
+    answered = house.answer("乙所", store, messages=messages).json()["choices"][0]["message"]["content"]
+    items = [*messages, {"role": "assistant", "content": f"{answered} {secret}"}]
+    body = {"metadata": {"title": secret}, "items": items}
+    assert house.ask("乙所", "POST", "/v1/conversations", json=body).status_code == 200
+
+    def written() -> set[str]:
+        """The files of the gateway and of rag in which the question stands."""
+        folders = (house.gateway.folder, house.rag.folder, house.gateway.folder.parent)
+        files = {each for folder in folders for each in folder.rglob("*") if each.is_file()}
+        return {each.name for each in files if secret.encode() in each.read_bytes()}
+
+    assert written() & {"state.db", "state.db-wal"}
+    erased = house.ask("admin", "POST", "/admin/v1/erasures", json={"tenant": "乙所"}).json()
+    assert (erased["conversations"], erased["items"]) == (1, 2)
+    assert erased["audit"] >= 4
+    assert written() == set()
+    assert trail(house, tenant="乙所") == []
+    assert house.search("乙所", store).json()["data"][0]["file_id"] == file
+
+
 def test_what_cannot_be_written_down_is_neither_done_nor_shown(house: House) -> None:
     store, file = house.filled("甲所", "unwritten")
     one = f"{STORES}/{store}"
