@@ -57,6 +57,7 @@ class Turn:
     ] = ()  # from left to right: A, B, C; as the choices stand where nothing else is said
     blind: bool = False  # whose answers these are is not shown before the verdict
     vote: Vote | None = None
+    unsaved: tuple[list[str], str] | None = None  # tags and comment of the vote, as they were entered
     replaces: Turn | None = None  # the one whose question was asked again
     recalled: bool = False  # read back from the gateway
     settings: Settings = DEFAULT

@@ -92,6 +92,10 @@ class Keys:
         }
         return str(self.gateway.call("POST", PATH, json=body)["secret"])
 
+    def rotate(self, key: str, overlap: float) -> str:
+        """Give a key (by id) another secret, which is never told again; the old one works for `overlap` seconds more."""
+        return str(self.gateway.call("POST", f"{PATH}/{key}/rotate", json={"overlap": overlap})["secret"])
+
     def revoke(self, key: str) -> None:
         """Have a key (by id) refused from now on."""
         self.gateway.call("DELETE", f"{PATH}/{key}")

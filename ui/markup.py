@@ -13,7 +13,8 @@ from ui.passage import Passage
 CONTEXT = 240  # characters of the document shown on either side of the quoted words
 
 _BLANK = re.compile(r"\n\s*\n")
-_CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
+CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
+"""Code in Markdown, nearly: to split by it puts the code at the odd places."""
 _IMAGE = re.compile(r"!(?=\[[^\]]*\][(\[])")
 _MARKER = re.compile(r"\[(\d{1,3})\](?!\()")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$:<>&])")
@@ -37,8 +38,7 @@ def model_markdown(text: str, anchor: str = "", markers: Collection[int] = ()) -
         part = _MONEY.sub(r"\\$", _TILDE.sub(r"\\~", _IMAGE.sub("", part)))
         return _MARKER.sub(link, part)
 
-    # Splitting by a captured pattern puts the code at the odd places.
-    parts = _CODE.split(text)
+    parts = CODE.split(text)
     return "".join(part if place % 2 else prose(part) for place, part in enumerate(parts))
 
 

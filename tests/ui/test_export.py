@@ -8,6 +8,7 @@ import docx
 import pypdf
 import pypdfium2
 import pytest
+from markdown_it import MarkdownIt
 
 from praxis.i18n import Locale
 from tests.fakes.gateway import QUOTE, citation
@@ -68,6 +69,40 @@ def test_markdown_has_all_and_runs_nothing(report: Report) -> None:
         assert said in text, said
     assert "<b>" not in text
     assert text.count("## 问题") == 2
+
+
+@pytest.mark.parametrize(
+    "code", ["`if a < b && c > d`", "比较：\n\n```python\nif a < b:\n    print('<b>')\n```\n\n完"]
+)
+def test_signs_in_code_stay_as_they_are_in_markdown(code: str) -> None:
+    assert code in exported(code)
+    assert "&lt;u&gt;" in exported(f"{code}\n\n<u>")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\`<img src=x onerror=alert(1)>\`",
+        r"\`<img src=x>`<img src=x>`",
+        "x ``` <img src=x>",
+        "1. 甲\n   ```\n<img src=x>",
+        "~~~\n```\n<b>\n~~~\n<img src=x>\n```",
+        "甲 ` 乙\n`<img src=x>`",
+        "| a | b |\n|---|---|\n| `x | <img src=x> ` |",
+        "`a\n\n<img src=x>`",
+    ],
+)
+def test_what_only_looks_like_code_is_escaped(text: str) -> None:
+    shown = MarkdownIt("commonmark").enable("table").render(exported(text))
+    assert "<img" not in shown
+    assert "&lt;img" in shown
+
+
+def exported(text: str) -> str:
+    """An answer in the Markdown file."""
+    said = turn()
+    said.replies[Side.RAW].content = text
+    return markdown_of(report_of([said], EN), EN).decode()
 
 
 def test_a_word_document_has_both_answers_side_by_side(report: Report) -> None:

@@ -57,6 +57,25 @@ def test_a_verdict_is_kept_with_its_reasons_and_comes_back(signed_in: AppTest, g
     ]
 
 
+def test_reasons_that_are_not_saved_yet_go_along_into_the_other_language(
+    signed_in: AppTest, gateway: FakeGateway
+) -> None:
+    ask(signed_in, "加班费怎么算？")
+    press(signed_in, "A 更好")
+    signed_in.get("button_group")[0].set_value(["unsafe"]).run()
+    next(box for box in signed_in.text_input if box.label == "说明").set_value("没有写明时效").run()
+    press(signed_in, "English")
+    comment = next(box for box in signed_in.text_input if box.label == "Comment")
+    assert (signed_in.get("button_group")[0].value, comment.value) == (["unsafe"], "没有写明时效")
+    press(signed_in, "中文")
+    assert given(gateway).all()[0].tags == ()
+    press(signed_in, "保存")
+    (vote,) = given(gateway).all()
+    assert (vote.tags, vote.comment) == (("unsafe",), "没有写明时效")
+    (turn,) = conversation(signed_in).turns
+    assert turn.unsaved is None
+
+
 def test_a_blind_turn_hides_whose_answers_they_are_until_the_verdict(
     signed_in: AppTest, gateway: FakeGateway
 ) -> None:

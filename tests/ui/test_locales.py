@@ -78,3 +78,13 @@ def test_a_locale_fills_in_values_and_names_what_it_lacks() -> None:
         Locale().t("no.such.key")
     with pytest.raises(FileNotFoundError):
         Locale("xx")
+
+
+def test_a_number_chooses_its_word() -> None:
+    assert [Locale("en").t("stats.tokens", count=count) for count in (0, 1, 2)] == [
+        "0 tokens",
+        "1 token",
+        "2 tokens",
+    ]
+    assert Locale("en").t("batch.start", count=1, columns=2) == "Ask 1 question in 2 columns"
+    assert Locale("en").t("keys.limit.tpm", count=12000) == "12,000 tokens/min"

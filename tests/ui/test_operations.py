@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from streamlit.testing.v1.element_tree import Button
+from streamlit.testing.v1.element_tree import TextInput
 
 from tests.fakes.vllm import VLLM
 from tests.gateway.asking import ask, house
@@ -164,18 +164,29 @@ def part(app: AppTest, name: str) -> AppTest:
     return app
 
 
-def change(app: AppTest, opener: str, why: str = "", share: int = 0) -> AppTest:
-    """Press the button with the key `opener`, fill in what it asks, and confirm. A run without a browser draws the whole
-    page, on which a question stays open only as long as its button is held."""
-    app.button(key=opener).click().run()
-    if why:
-        next(box for box in app.text_input if box.label == "原因").set_value(why)
-    if share:
-        app.slider[0].set_value(share)
-    app.button(key=opener).click()
-    app.button(key="confirm-delete").click().run()
+def press_key(app: AppTest, key: str, opener: str = "") -> AppTest:
+    """Press the button of that key. A run without a browser draws the whole page, on which a question stays open only as
+    long as its `opener` is held."""
+    if opener:
+        app.button(key=opener).click()
+    app.button(key=key).click().run()
     assert not app.exception
     return app
+
+
+def change(app: AppTest, opener: str, why: str = "", share: int = 0) -> AppTest:
+    """Press the button with the key `opener`, fill in what it asks, and confirm."""
+    press_key(app, opener)
+    if why:
+        field(app, "原因").set_value(why)
+    if share:
+        app.slider[0].set_value(share)
+    return press_key(app, "confirm-delete", opener)
+
+
+def field(app: AppTest, label: str) -> TextInput:
+    """The line of that label."""
+    return next(box for box in app.text_input if box.label == label)
 
 
 def test_an_adapter_is_shown_with_what_it_did_and_where_it_is(
@@ -225,12 +236,6 @@ def test_a_canary_is_started_resized_and_rolled_back_with_its_reasons(
         assert text in page
 
 
-def press_key(app: AppTest, key: str) -> AppTest:
-    app.button(key=key).click().run()
-    assert not app.exception
-    return app
-
-
 def test_a_revision_is_promoted_taken_back_and_unloaded(
     tuning: AppTest, running: Gateway, revisions: tuple[str, str], engine: VLLM
 ) -> None:
@@ -268,8 +273,7 @@ def test_nothing_is_changed_before_it_is_confirmed(
     before = operate(running, "GET", "/medical")
     press_key(tuning, f"promote-medical-{second}")
     assert any(f"改由版本 {second} 回答" in each.value for each in tuning.markdown)
-    tuning.button(key=f"promote-medical-{second}").click()
-    press_key(tuning, "cancel-delete")
+    press_key(tuning, "cancel-delete", f"promote-medical-{second}")
     assert operate(running, "GET", "/medical") == before
 
 
@@ -286,11 +290,6 @@ def keys(running: Gateway) -> dict[str, dict[str, Any]]:
     """The keys by name, as the admin API tells of them."""
     listed = running.get("/admin/v1/keys", key=running.admin_key).json()["data"]
     return {each["name"]: each for each in listed}
-
-
-def button(app: AppTest, label: str) -> Button:
-    """The last button of that label."""
-    return [each for each in app.button if each.label == label][-1]
 
 
 def test_keys_are_shown_with_what_they_used(keyring: AppTest, running: Gateway) -> None:
@@ -323,15 +322,12 @@ def test_usage_of_another_period_is_another(keyring: AppTest, running: Gateway) 
 
 
 def test_a_key_is_made_shown_once_and_works_until_it_is_revoked(keyring: AppTest, running: Gateway) -> None:
-    button(keyring, "新建密钥").click().run()
-    next(box for box in keyring.text_input if box.label == "名称").set_value("前台")
+    press_key(keyring, "create-key")
+    field(keyring, "名称").set_value("前台")
     keyring.multiselect[0].set_value(["law"])
     next(box for box in keyring.selectbox if box.label == "到期").select("month")
     keyring.number_input[0].set_value(30)
-    opener, submit = [each for each in keyring.button if each.label == "新建密钥"]
-    opener.click()
-    submit.click().run()
-    assert not keyring.exception
+    press_key(keyring, "make-key", "create-key")
     (secret,) = [each.value for each in keyring.code]
     assert secret.startswith("sk-praxis-")
     assert running.get("/v1/models", key=secret).status_code == 200
@@ -346,8 +342,7 @@ def test_a_key_is_made_shown_once_and_works_until_it_is_revoked(keyring: AppTest
     opener = f"revoke-{made['id']}"
     press_key(keyring, opener)
     assert keys(running)["前台"]["revoked_at"] is None
-    keyring.button(key=opener).click()
-    press_key(keyring, "confirm-delete")
+    press_key(keyring, "confirm-delete", opener)
     assert keys(running)["前台"]["revoked_at"] is not None
     assert running.get("/v1/models", key=secret).status_code == 401
     assert "前台" not in shown(keyring)
@@ -359,15 +354,46 @@ def test_a_key_without_a_name_or_with_one_that_is_taken_is_refused(
     keyring: AppTest, running: Gateway
 ) -> None:
     for name, sentence in (("", "请输入密钥名称。"), ("test-user", "与当前状态冲突")):
-        button(keyring, "新建密钥").click().run()
-        next(box for box in keyring.text_input if box.label == "名称").set_value(name)
-        opener, submit = [each for each in keyring.button if each.label == "新建密钥"]
-        opener.click()
-        submit.click().run()
+        press_key(keyring, "create-key")
+        field(keyring, "名称").set_value(name)
+        press_key(keyring, "make-key", "create-key")
         (refused,) = keyring.error
         assert refused.value.startswith(sentence)
         assert not keyring.code
         keyring.run()
+
+
+def test_a_key_gets_another_secret_that_is_shown_once(keyring: AppTest, running: Gateway) -> None:
+    body = {"name": "夜班", "rpm": 1}
+    made = running.request("POST", "/admin/v1/keys", key=running.admin_key, json=body).json()
+    opener = f"rotate-{made['id']}"
+    press_key(keyring.run(), opener)
+    assert "夜班" in "".join(each.value for each in keyring.markdown)
+    assert running.get("/v1/models", key=made["secret"]).status_code == 200
+    next(each for each in keyring.radio if each.label == "旧密钥").set_value("none")
+    press_key(keyring, "confirm-rotation", opener)
+    (secret,) = [each.value for each in keyring.code]
+    assert secret.startswith("sk-praxis-")
+    assert secret != made["secret"]
+    assert running.get("/v1/models", key=secret).status_code == 200
+    assert running.get("/v1/models", key=made["secret"]).status_code == 401
+    keyring.run()
+    assert not keyring.code
+    assert secret not in str(keyring.session_state)
+    assert keys(running)["夜班"]["id"] == made["id"]
+
+
+def test_of_a_rotated_key_the_old_secret_may_work_a_while(keyring: AppTest, running: Gateway) -> None:
+    made = running.request("POST", "/admin/v1/keys", key=running.admin_key, json={"name": "白班"}).json()
+    opener = f"rotate-{made['id']}"
+    press_key(keyring.run(), opener)
+    press_key(keyring, "confirm-rotation", opener)
+    assert running.get("/v1/models", key=made["secret"]).status_code == 200
+    left = keys(running)["白班"]["old_secret_until"] - time.time()
+    assert 3000 < left <= 3600
+    press_key(keyring.run(), f"revoke-{made['id']}")
+    press_key(keyring, "confirm-delete", f"revoke-{made['id']}")
+    assert f"rotate-{made['id']}" not in {each.key for each in keyring.button}
 
 
 # Evaluation

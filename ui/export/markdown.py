@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from markdown_it import MarkdownIt
+
 from praxis.i18n import Locale
 from ui.export.report import Answer, Report
-from ui.markup import model_markdown, plain
+from ui.markup import CODE, model_markdown, plain
 from ui.memo import Memo, Remark, cells, heads
 
 
@@ -33,7 +35,7 @@ def _answer(answer: Answer, locale: Locale) -> Iterator[str]:
     for line in (answer.settings, answer.figures):
         if line:
             yield f"*{plain(line)}*"
-    yield model_markdown(escape(answer.text, quote=False)) or locale.t("answer.empty")
+    yield _harmless(answer.text) or locale.t("answer.empty")
     for note in answer.notes:
         yield f"> ⚠ {plain(note)}"
     if answer.sources:
@@ -41,6 +43,26 @@ def _answer(answer: Answer, locale: Locale) -> Iterator[str]:
     for source in answer.sources:
         yield f"\\[{source.marker}\\] **{plain(source.name)}** · {plain(' · '.join(source.facts))}"
         yield _quoted(source.quote)
+
+
+def _harmless(text: str) -> str:
+    """A model's Markdown in which nothing is fetched or run. Signs in code stay as they are where every reader takes
+    it for code; where what looks like code is none, they are escaped too."""
+    parts = CODE.split(text)
+    kept = "".join(part if place % 2 else escape(part, quote=False) for place, part in enumerate(parts))
+    shown = model_markdown(kept)
+    return (
+        model_markdown(escape(text, quote=False))
+        if any(_runs(shown, *more) for more in ((), ("table",)))
+        else shown
+    )
+
+
+def _runs(text: str, *more: str) -> bool:
+    """Whether Markdown holds HTML or a picture, by the standard's rules and `more` of them."""
+    found = MarkdownIt("commonmark").enable(list(more)).parse(text)
+    kinds = {part.type for each in found for part in (each, *(each.children or ()))}
+    return bool(kinds & {"html_block", "html_inline", "image"})
 
 
 def _memo(memo: Memo, locale: Locale) -> Iterator[str]:

@@ -13,7 +13,7 @@ from ui.adapters import Adapter, Adapters, Change, Revision
 from ui.client import Gateway
 from ui.markup import plain
 from ui.session import Session
-from ui.views.confirmation import Act, confirm_with_reason, decide, reason
+from ui.views.confirmation import Act, decide, offer, reason
 from ui.views.pieces import facts, row, table
 from ui.wording import moment, percent
 
@@ -49,24 +49,24 @@ def show_adapter(session: Session, adapters: Adapters, adapter: Adapter) -> None
                 t("adapters.history"), key=f"history-{name}", type="tertiary", icon=":material/history:"
             ):
                 show_history(session, adapters, name)
-            if st.button(
-                t("adapters.rollback"),
-                key=f"rollback-{name}",
-                type="tertiary",
-                icon=":material/undo:",
+            back = "adapters.end_canary_confirm" if adapter.canary else "adapters.rollback_confirm"
+            offer(
+                session,
+                "adapters.rollback",
+                f"rollback-{name}",
+                ":material/undo:",
+                t(back, name=plain(name), revision=adapter.revision or ""),
+                partial(adapters.roll_back, name),
                 disabled=adapter.revision is None,
-            ):
-                question = t(
-                    "adapters.end_canary_confirm" if adapter.canary else "adapters.rollback_confirm",
-                    name=plain(name),
-                    revision=adapter.revision or "",
-                )
-                confirm_with_reason(session, question, partial(adapters.roll_back, name), "adapters.rollback")
-            if st.button(
-                t("adapters.unload_all"), key=f"unload-{name}", type="tertiary", icon=":material/eject:"
-            ):
-                question = t("adapters.unload_all_confirm", name=plain(name), count=len(adapter.revisions))
-                confirm_with_reason(session, question, partial(adapters.unload, name), "adapters.unload_all")
+            )
+            offer(
+                session,
+                "adapters.unload_all",
+                f"unload-{name}",
+                ":material/eject:",
+                t("adapters.unload_all_confirm", name=plain(name), count=len(adapter.revisions)),
+                partial(adapters.unload, name),
+            )
         heads = st.columns(WIDTHS)
         for head, column in zip(heads, COLUMNS, strict=False):
             head.caption(t(f"adapters.{column}"))
@@ -81,11 +81,14 @@ def show_revision(session: Session, adapters: Adapters, adapter: Adapter, revisi
         return
     t, name, code = session.locale.t, adapter.name, revision.revision
     with places[-1], st.container(horizontal=True, horizontal_alignment="right", gap="small"):
-        if st.button(
-            t("adapters.promote"), key=f"promote-{name}-{code}", type="tertiary", icon=":material/publish:"
-        ):
-            question = t("adapters.promote_confirm", name=plain(name), revision=code)
-            confirm_with_reason(session, question, partial(adapters.promote, name, code), "adapters.promote")
+        offer(
+            session,
+            "adapters.promote",
+            f"promote-{name}-{code}",
+            ":material/publish:",
+            t("adapters.promote_confirm", name=plain(name), revision=code),
+            partial(adapters.promote, name, code),
+        )
         if st.button(
             t("adapters.canary"),
             key=f"canary-{name}-{code}",
@@ -94,12 +97,14 @@ def show_revision(session: Session, adapters: Adapters, adapter: Adapter, revisi
             disabled=adapter.revision is None,
         ):
             ask_share(session, adapters, adapter, revision)
-        if st.button(
-            t("adapters.unload"), key=f"unload-{name}-{code}", type="tertiary", icon=":material/eject:"
-        ):
-            question = t("adapters.unload_confirm", name=plain(name), revision=code)
-            act = partial(adapters.unload, name, revision=code)
-            confirm_with_reason(session, question, act, "adapters.unload")
+        offer(
+            session,
+            "adapters.unload",
+            f"unload-{name}-{code}",
+            ":material/eject:",
+            t("adapters.unload_confirm", name=plain(name), revision=code),
+            partial(adapters.unload, name, revision=code),
+        )
 
 
 def ask_share(session: Session, adapters: Adapters, adapter: Adapter, revision: Revision) -> None:

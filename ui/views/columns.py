@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import streamlit as st
 
 from ui.client import GatewayError, Model, Store
@@ -11,6 +13,7 @@ from ui.settings import DEFAULT, SYSTEM, Settings
 from ui.wording import sentence
 
 MOST_TOKENS = 131_072
+N = TypeVar("N", int, float)
 THINKING: tuple[bool | None, ...] = (None, True, False)
 
 
@@ -61,38 +64,26 @@ def drawer(session: Session, *, disabled: bool = False) -> None:
 def _settings(session: Session) -> None:
     t, now = session.locale.t, session.settings
     server = t("settings.server")
+
+    def number(name: str, low: N, high: N, value: N | None, step: N) -> N | None:
+        entered: N | None = st.number_input(
+            t(f"settings.{name}"),
+            low,
+            high,
+            value,
+            step,
+            "%.2f" if isinstance(step, float) else None,
+            help=t(f"settings.{name}_help"),
+            placeholder=server,
+        )
+        return entered
+
     st.caption(t("settings.explained"))
     # The browser's hint about the Enter key would be in English.
     with st.form("settings-form", border=False, enter_to_submit=False):
-        temperature = st.number_input(
-            t("settings.temperature"),
-            0.0,
-            2.0,
-            now.temperature,
-            0.1,
-            "%.2f",
-            help=t("settings.temperature_help"),
-            placeholder=server,
-        )
-        top_p = st.number_input(
-            t("settings.top_p"),
-            0.01,
-            1.0,
-            now.top_p,
-            0.05,
-            "%.2f",
-            help=t("settings.top_p_help"),
-            placeholder=server,
-        )
-        max_tokens = st.number_input(
-            t("settings.max_tokens"),
-            1,
-            MOST_TOKENS,
-            now.max_tokens,
-            64,
-            help=t("settings.max_tokens_help"),
-            placeholder=server,
-        )
+        temperature = number("temperature", 0.0, 2.0, now.temperature, 0.1)
+        top_p = number("top_p", 0.01, 1.0, now.top_p, 0.05)
+        max_tokens = number("max_tokens", 1, MOST_TOKENS, now.max_tokens, 64)
         thinking = st.segmented_control(
             t("settings.thinking"),
             range(len(THINKING)),

@@ -17,6 +17,21 @@ WHY = 1000  # characters of a reason that the gateway keeps
 Act = Callable[[], None]
 
 
+def offer(
+    session: Session,
+    verb: str,
+    key: str,
+    icon: str,
+    question: str,
+    act: Callable[[str], None],
+    *,
+    disabled: bool = False,
+) -> None:
+    """A button named by the key `verb` that asks `question`, and for a reason, before it does `act`."""
+    if st.button(session.locale.t(verb), key=key, type="tertiary", icon=icon, disabled=disabled):
+        confirm_with_reason(session, question, act, verb)
+
+
 def confirm(session: Session, question: str, act: Act, verb: str = DELETE) -> None:
     """Ask before something is deleted for good. `verb` is the key of what it is called."""
     decide(session, question, lambda: act, verb)

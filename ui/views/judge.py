@@ -66,19 +66,34 @@ def explain(session: Session, turn: Turn, number: int) -> None:
     t, vote, judged = session.locale.t, turn.vote, turn.judged
     assert vote is not None
     assert judged is not None
-    with st.form(key=f"explain-{number}-{session.locale.code}", border=False):
+    tags, comment = turn.unsaved or (list(vote.tags), vote.comment)
+    keys = [f"{part}-{turn.item}-{session.locale.code}" for part in ("tags", "comment")]
+
+    def enter() -> None:
+        # Each language has its own widgets: what is not saved yet goes along.
+        entered, said = (st.session_state[key] for key in keys)
+        turn.unsaved = list(entered), said
+
+    with st.container(key=f"explain-{number}"):
         reasons, words, save = st.columns([2, 2.4, 0.7], vertical_alignment="bottom", gap="medium")
         tags = reasons.pills(
             t("judge.tags"),
             TAGS,
             selection_mode="multi",
-            default=list(vote.tags),
+            default=tags,
             format_func=lambda tag: t(f"judge.tag.{tag}"),
+            key=keys[0],
+            on_change=enter,
         )
         comment = words.text_input(
-            t("judge.comment"), value=vote.comment, placeholder=t("judge.comment_hint"), max_chars=COMMENT
+            t("judge.comment"),
+            value=comment,
+            placeholder=t("judge.comment_hint"),
+            max_chars=COMMENT,
+            key=keys[1],
+            on_change=enter,
         )
-        if save.form_submit_button(t("judge.save"), width="stretch"):
+        if save.button(t("judge.save"), key=f"save-{number}", width="stretch"):
             give(session, turn, judged, vote.verdict, tags, comment)
 
 
@@ -98,6 +113,8 @@ def give(
         if not turn.kept:
             session.keeper.keep(gateway, KEPT_WITHIN)
         turn.vote = Votes(gateway).cast(_ballot(session.conversation, turn, pair, verdict, tags, comment))
+        if tags is not None:
+            turn.unsaved = None
     except GatewayError as error:
         if error.status == 401:
             raise

@@ -20,11 +20,16 @@ from ui.views.pieces import facts, row, table
 from ui.wording import moment, sentence
 
 COLUMNS = ("name", "role", "models", "limits", "expires", "requests", "errors", "tokens")
-WIDTHS = (2, 0.9, 2, 1.4, 1.4, 0.9, 0.8, 1.3, 1.1)
+WIDTHS = (1.7, 0.8, 1.5, 1.75, 1.35, 1, 0.8, 1, 2)
 SHOWN = 50  # keys; the others are found by searching
 DAY = 86_400
 EXPIRIES = {"never": None, "month": 30, "quarter": 90, "year": 365}
 """Days after which a new key ends."""
+OVERLAPS = {"none": 0, "hour": 3600, "day": DAY, "week": 7 * DAY}
+"""Seconds for which the old secret of a key that gets another one still works."""
+
+Made = tuple[str, Callable[[], str]]
+"""A key's name, and what makes its secret."""
 
 
 def month_before(now: datetime) -> datetime:
@@ -55,7 +60,7 @@ def show(session: Session, gateway: Gateway) -> None:
         )
         query = st.text_input(t("keys.search"), icon=":material/search:", max_chars=NAME, width=260).strip()
         ended = st.toggle(t("keys.ended"))
-        if st.button(t("keys.create"), type="primary", icon=":material/key:"):
+        if st.button(t("keys.create"), type="primary", icon=":material/key:", key="create-key"):
             ask_key(session, keys)
     used = keys.usage(*PERIODS[period](datetime.now(UTC)))
     now = time.time()
@@ -85,7 +90,11 @@ def show_key(session: Session, keys: Keys, key: Key, used: Sequence[Used]) -> No
     t, now = session.locale.t, time.time()
     places = st.columns(WIDTHS, vertical_alignment="center")
     facts(places, cells(key, used, session.locale, now))
-    with places[-1], st.container(horizontal=True, horizontal_alignment="right"):
+    with places[-1], st.container(horizontal=True, horizontal_alignment="right", gap="small"):
+        if key.state(now) == "active" and st.button(
+            t("keys.rotate"), key=f"rotate-{key.id}", type="tertiary", icon=":material/autorenew:"
+        ):
+            ask_rotation(session, keys, key)
         if key.revoked_at is None and st.button(
             t("keys.revoke"), key=f"revoke-{key.id}", type="tertiary", icon=":material/block:"
         ):
@@ -103,7 +112,7 @@ def cells(key: Key, used: Sequence[Used], locale: Locale, now: float) -> list[tu
     models = t("keys.all_models") if key.models is None else ", ".join(key.models) or t("keys.no_model")
     knowledge = "" if key.knowledge is None else escape(t("keys.knowledge", names=", ".join(key.knowledge)))
     limits = [
-        t(f"keys.limit.{limit}", count=f"{value:,}")
+        t(f"keys.limit.{limit}", count=value)
         for limit, value in (("rpm", key.rpm), ("tpm", key.tpm), ("concurrency", key.concurrency))
         if value is not None
     ]
@@ -134,28 +143,55 @@ def usage_table(used: Sequence[Used], locale: Locale) -> str:
 
 
 def ask_key(session: Session, keys: Keys) -> None:
-    """Ask what a new key may do, make it, and show its secret this once."""
+    """Ask what a new key may do, and make it."""
+
+    def fields() -> Made | None:
+        wanted = key_form(session)
+        return None if wanted is None else (wanted.name, partial(keys.create, wanted))
+
+    show_once(session, "keys.create", "keys.made", fields)
+
+
+def ask_rotation(session: Session, keys: Keys, key: Key) -> None:
+    """Ask how long a key's old secret still works, and give it another one."""
+    t = session.locale.t
+
+    def fields() -> Made | None:
+        st.write(t("keys.rotate_explained", name=plain(key.name)))
+        overlap = st.radio(
+            t("keys.overlap"), list(OVERLAPS), index=1, format_func=lambda each: t(f"keys.overlap.{each}")
+        )
+        if not st.button(t("keys.rotate"), type="primary", key="confirm-rotation"):
+            return None
+        return key.name, partial(keys.rotate, key.id, OVERLAPS[overlap])
+
+    show_once(session, "keys.rotate", "keys.rotated", fields)
+
+
+def show_once(session: Session, verb: str, told: str, fields: Callable[[], Made | None]) -> None:
+    """Ask with `fields` what to do, do it, and show the secret that it makes, this once; `told` is a text's key."""
     t = session.locale.t
 
     def body() -> None:
         place = st.empty()
         with place.container():
-            wanted = key_form(session)
-        if wanted is None:
+            made = fields()
+        if made is None:
             return
+        name, make = made
         try:
-            secret = keys.create(wanted)
+            secret = make()
         except GatewayError as error:
             if error.status == 401:
                 st.rerun()
             st.error(sentence(error, session.locale))
             return
         with place.container():
-            st.write(t("keys.made", name=plain(wanted.name)))
+            st.write(t(told, name=plain(name)))
             st.code(secret, language=None)
             st.warning(t("keys.once"), icon=":material/warning:")
 
-    st.dialog(t("keys.create"), on_dismiss="rerun")(body)()
+    st.dialog(t(verb), on_dismiss="rerun")(body)()
 
 
 def key_form(session: Session) -> Wanted | None:
@@ -182,7 +218,7 @@ def key_form(session: Session) -> Wanted | None:
         tpm = right.number_input(
             t("keys.tpm"), min_value=1, value=None, step=1, placeholder=t("keys.no_limit")
         )
-        if not st.form_submit_button(t("keys.create"), type="primary"):
+        if not st.form_submit_button(t("keys.create"), type="primary", key="make-key"):
             return None
     if not name:
         st.error(t("keys.name_empty"))
