@@ -65,7 +65,7 @@ class Forgetting:
             self._changed.clear()
             try:
                 await asyncio.to_thread(self._round, self._retention(), time.time())
-            except sa.exc.SQLAlchemyError as error:
+            except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
                 logger.error(
                     "what is over was not deleted; it is tried again", extra={"reason": type(error).__name__}
                 )
