@@ -73,14 +73,14 @@ class Documents:
 
     def headers(self, principal: Principal, asked: str = "") -> Headers:
         """The secret, and who asks, for which model. Names may be in any script, so they travel percent-encoded."""
-        knowledge = "*" if principal.knowledge is None else ",".join(map(quote, sorted(principal.knowledge)))
         return [
             (b"authorization", b"Bearer " + (self.secret or "").encode("latin-1")),
             (b"x-praxis-tenant", quote(principal.tenant, safe="").encode()),
             (b"x-praxis-key", quote(principal.key_id, safe="").encode()),
             (b"x-praxis-role", principal.role.encode()),
             (b"x-praxis-asked", quote(asked, safe="").encode()),
-            (b"x-praxis-knowledge", knowledge.encode()),
+            (b"x-praxis-knowledge", _listed(principal.knowledge)),
+            (b"x-praxis-models", _listed(principal.models)),
         ]
 
     async def run(self) -> None:
@@ -104,3 +104,7 @@ class Documents:
             self._replica.probe_answered()
         assistants = body.get("assistants") if isinstance(body, dict) else None
         self.assistants = assistants if isinstance(assistants, dict) else {}
+
+
+def _listed(names: frozenset[str] | None) -> bytes:
+    return b"*" if names is None else ",".join(map(quote, sorted(names))).encode()

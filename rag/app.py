@@ -21,7 +21,7 @@ from praxis.config import Config
 from praxis.configuration import Configuration
 from praxis.errors import NotAuthenticated
 from rag import tables
-from rag.api import chat, embeddings, internal, responses, tuning, vector_stores
+from rag.api import chat, embeddings, internal, pictures, responses, tuning, vector_stores
 from rag.api import files as files_api
 from rag.api import shares as shares_api
 from rag.api.access import Access
@@ -38,6 +38,7 @@ from rag.ingest.queue import Ingestion
 from rag.ingest.worker import Limits
 from rag.library import Library
 from rag.links import Links
+from rag.pictures import Pictures
 from rag.shares import Shares
 from rag.stores import Stores
 from rag.tuning import Tunings
@@ -67,7 +68,8 @@ def create_app(
     embedder = embedder or open_embedder(config, lambda: embedded_wheel(config))
     shelf = Shelf(engine, embedder, config.home / "rag" / "index", open_places(databases, engine, embedder))
     files = Files(engine, config.home / "rag" / "files", shelf)
-    ingestion = Ingestion(engine, files, shelf, embedder, limits or Limits())
+    limits = limits or Limits()
+    ingestion = Ingestion(engine, files, shelf, embedder, limits)
     library = Library(
         engine,
         embedder,
@@ -117,6 +119,7 @@ def create_app(
     http_errors.install(app)
     app.add_middleware(Guard, secret=secret)
     app.include_router(files_api.routes(library, links, access, audit))
+    app.include_router(pictures.routes(Pictures(files, limits), access, audit))
     app.include_router(vector_stores.routes(library, access, audit))
     app.include_router(shares_api.routes(shares, access))
     app.include_router(tuning.routes(tunings, access))

@@ -19,7 +19,7 @@ from praxis.errors import NotFound, TooLarge
 from praxis.state import writing
 from rag import tables
 from rag.index.shelf import Shelf
-from rag.ingest.document import Document
+from rag.ingest.document import Box, Document
 from rag.pages import Page, new_id, page_of
 
 MAX_BYTES = 512 << 20
@@ -50,6 +50,11 @@ def clean_name(name: str | None) -> str:
     while len(name.encode()) > 255:
         name = name[: -len(suffix) - 1 or None] + suffix if len(name) > len(suffix) + 1 else "upload"
     return name or "upload"
+
+
+def no_file(file_id: str) -> NotFound:
+    """What is said of a file that there is not, or that is not the asker's to know of."""
+    return NotFound(f"There is no file `{file_id}`; list yours with `GET /v1/files`.", param="file_id")
 
 
 class Files:
@@ -107,12 +112,17 @@ class Files:
 
     def get(self, tenant: str, file_id: str) -> File:
         """Raises NotFound when the tenant has no such file."""
-        query = sa.select(tables.files).where(tables.files.c.id == file_id, tables.files.c.tenant == tenant)
+        file = self.find(file_id)
+        if file is None or file.tenant != tenant:
+            raise no_file(file_id)
+        return file
+
+    def find(self, file_id: str) -> File | None:
+        """A file, whosever it is; for who has asked whether it may be read."""
+        query = sa.select(tables.files).where(tables.files.c.id == file_id)
         with self._engine.connect() as connection:
             row = connection.execute(query).mappings().first()
-        if row is None:
-            raise NotFound(f"There is no file `{file_id}`; list yours with `GET /v1/files`.", param="file_id")
-        return File(**row)
+        return File(**row) if row else None
 
     def list(self, tenant: str, page: Page, purpose: str | None) -> tuple[Sequence[File], bool]:
         """One page of the tenant's files, and whether there are more."""
@@ -166,7 +176,16 @@ class Files:
             if there and not known:
                 values = {"text": document.text, "pages": list(document.pages), "facts": document.facts()}
                 connection.execute(sa.insert(tables.texts).values(values | {"file_id": file_id}))
-            connection.execute(sa.delete(tables.recognised).where(tables.recognised.c.file_id == file_id))
+
+    def lines(self, file_id: str, page: int) -> Sequence[tuple[str, Box]]:
+        """The lines that were recognised on a page, from 1, and where each stands; none where that is not known."""
+        kept = tables.recognised.c
+        query = sa.select(kept.lines, kept.boxes).where(kept.file_id == file_id, kept.page == page)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        if row is None or row.boxes is None or len(row.boxes) != len(row.lines):
+            return []
+        return [(line, tuple(box)) for line, box in zip(row.lines, row.boxes, strict=True)]
 
     def expired(self) -> Sequence[File]:
         """The files whose time is over."""

@@ -46,11 +46,12 @@ texts = sa.Table(
 )
 
 recognised = sa.Table(
-    "rag_recognised",  # pages of a file whose text is not whole yet
+    "rag_recognised",  # the lines of a file's pages that were read by OCR
     _metadata,
     Column("file_id", _cascade("rag_file.id"), primary_key=True),
     Column("page", Integer, primary_key=True, autoincrement=False),
     Column("lines", sa.JSON, nullable=False),
+    Column("boxes", sa.JSON),  # where each line stands, in 10,000ths of the page
 )
 
 stores = sa.Table(

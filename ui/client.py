@@ -18,6 +18,7 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 CONTROL_TIMEOUT = httpx.Timeout(10.0, connect=5.0)  # seconds
+PAGE_TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 UPLOAD_TIMEOUT = httpx.Timeout(300.0, connect=5.0)
 # The gateway itself bounds a chat (rule 4 of its hot path); the page's own limit only has to lie beyond that.
 CHAT_TIMEOUT = httpx.Timeout(900.0, connect=5.0)
@@ -131,6 +132,20 @@ class Citation:
     verified: bool = False
     note: str | None = None
     url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A page of a PDF as a picture (PNG), one of `pages`. `marked` says what of the cited words is marked: the `words`, the
+    `lines` that hold them, nothing because their place is `unsure`, or nothing because `none` of them stands there; `top`
+    where, as a share of the page's height; `passage` the first and last page on which they stand."""
+
+    png: bytes
+    page: int
+    pages: int
+    marked: str
+    top: float = 0.0
+    passage: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +290,23 @@ class Gateway:
     def take_out(self, store: str, file: str) -> None:
         """Take a file out of a knowledge base; it stays its tenant's."""
         self.call("DELETE", f"/v1/vector_stores/{store}/files/{file}")
+
+    def sheet(self, citation: Citation, page: int, width: int) -> Sheet:
+        """A page of the cited file, `width` pixels wide, the cited words marked on it."""
+        span = {"start": citation.start, "end": citation.end, "width": width}
+        with _failures():
+            path = f"/v1/files/{citation.file_id}/pages/{page}"
+            reply = self._answer("GET", path, params=span, timeout=PAGE_TIMEOUT)
+            told = reply.headers
+            first, _, last = told.get("x-praxis-passage-pages", "").partition("-")
+            return Sheet(
+                reply.content,
+                page,
+                int(told["x-praxis-pages"]),
+                told["x-praxis-marked"],
+                float(told.get("x-praxis-marked-top", 0)),
+                (int(first), int(last)) if last else None,
+            )
 
     def call(self, method: str, path: str, **options: Any) -> Json:
         """One request of the API; `options` are httpx's."""

@@ -10,7 +10,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from ui.client import GatewayError
 from ui.session import Session
-from ui.views import ask, batch, documents, history, operations, results, sign_in
+from ui.views import ask, batch, documents, history, operations, results, sign_in, source
 from ui.wording import sentence
 
 ROOM = Path(__file__).parent
@@ -34,6 +34,7 @@ def main() -> None:
         trouble(session, session.failure)
     try:
         page.run()
+        source.show(session)
     except GatewayError as error:
         if error.status == 401:
             session.sign_out("sign_in.expired")

@@ -57,17 +57,6 @@ def citation_id(anchor: str, marker: int) -> str:
     return f"{anchor}-{marker}"
 
 
-def citations_html(
-    citations: Collection[Citation], passages: dict[int, Passage], anchor: str, locale: Locale
-) -> str:
-    """The sources of an answer: each folds open to its article, in which the quoted words are marked."""
-    title = escape(locale.t("sources.title", count=len(citations)))
-    items = "".join(
-        _citation(citation, passages.get(citation.marker), anchor, locale) for citation in citations
-    )
-    return f'<section class="px-sources"><h4>{title}</h4>{items}</section>'
-
-
 def unverified_html(items: Collection[Unverified], locale: Locale) -> str:
     """The warning about article numbers that the documents lack."""
     rows = "".join(f"<li>{_unverified(item, locale)}</li>" for item in items)
@@ -84,7 +73,8 @@ def source_name(law: str | None, article: str | None, filename: str, locale: Loc
     )
 
 
-def _citation(citation: Citation, passage: Passage | None, anchor: str, locale: Locale) -> str:
+def citation_html(citation: Citation, passage: Passage | None, anchor: str, locale: Locale) -> str:
+    """A source of an answer: it folds open to its article, in which the quoted words are marked."""
     name = source_name(citation.law, citation.article, citation.filename, locale)
     state = "verified" if citation.verified else "unverified"
     text = _passage(passage.excerpt(CONTEXT)) if passage else f"<mark>{escape(citation.quote)}</mark>"

@@ -9,7 +9,7 @@ import streamlit as st
 
 from praxis.i18n import Locale, codes
 from ui.batch import Batch
-from ui.client import Gateway, GatewayError, Model
+from ui.client import Citation, Gateway, GatewayError, Model
 from ui.comparison import Comparison
 from ui.conversation import MY_DOCUMENTS, Conversation, Side
 from ui.history import History
@@ -23,6 +23,15 @@ LINK = "c"
 """The URL's parameter that names the conversation."""
 
 GATEWAY_URL = "http://127.0.0.1:8080"
+
+
+@dataclass
+class Viewed:
+    """A page of a PDF that is looked at for a citation, and how large, in hundredths of its place's width."""
+
+    citation: Citation
+    page: int
+    zoom: int = 100
 
 
 @dataclass
@@ -45,6 +54,7 @@ class Session:
     uploads: list[Upload] = field(default_factory=list)
     batch: Batch | None = None
     comparison: Comparison | None = None  # of the batch's columns
+    viewed: Viewed | None = None  # the page of a PDF that stands open
     opened: int | None = None  # the number of its question whose answers are shown whole
 
     @staticmethod
@@ -56,6 +66,10 @@ class Session:
     @property
     def conversation(self) -> Conversation:
         return self.keeper.conversation
+
+    def look(self, citation: Citation) -> None:
+        """Open the page on which a citation stands."""
+        self.viewed = Viewed(citation, citation.page or 1)
 
     def new_conversation(self) -> None:
         """Put the conversation away, which is kept as far as it came, and begin another."""

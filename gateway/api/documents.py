@@ -28,6 +28,10 @@ _PASSED_DOWN = frozenset(
         "retry-after",
         "x-content-type-options",
         "x-frame-options",
+        "x-praxis-marked",
+        "x-praxis-marked-top",
+        "x-praxis-pages",
+        "x-praxis-passage-pages",
         "x-should-retry",
     }
 )

@@ -13,6 +13,7 @@ from praxis.config import Config
 from praxis.errors import NotPermitted
 from rag import tables
 from rag.api.asker import OPERATOR, Asker, asker_of
+from rag.files import File, no_file
 from rag.library import Library
 from rag.shares import Right, Shares, shared_with
 from rag.stores import Row, no_store, refuse_expired
@@ -93,19 +94,41 @@ class Access:
     def opens(self, tenant: str, key: str, file_id: str) -> bool:
         """Whether a link that was made for this tenant and key may show the file: it is the tenant's, or stands in a
         store that is, that is shared with either, or that an assistant answers from."""
-        files, entries, stores = tables.files.c, tables.entries.c, tables.stores.c
+        file = self._library.files.find(file_id)
+        if file is not None and file.tenant == tenant:
+            return True
+        mine = self._shares.held(tenant, key)
+        return any(
+            each["tenant"] == tenant or each["id"] in mine or (lent and self._answers(each))
+            for each, lent in self._holding(file_id)
+        )
+
+    def file(self, asker: Asker, file_id: str) -> File:
+        """A file whose pages the asker may look at: its tenant's own, or one in a store that its key may search or
+        that an assistant of its models answers from. Raises NotFound, which does not say whether there is such a file."""
+        file = self._library.files.find(file_id)
+        if file is None:
+            raise no_file(file_id)
+        mine = self._shares.held(asker.tenant, asker.key)
+        if file.tenant == asker.tenant or any(
+            (each["tenant"] == asker.tenant and asker.may_use(each["id"], each["name"]))
+            or (each["id"] in mine and asker.may_use(each["id"], ""))
+            or (lent and any(asker.may_ask(name) for name in self._answers(each)))
+            for each, lent in self._holding(file_id)
+        ):
+            return file
+        raise no_file(file_id)
+
+    def _holding(self, file_id: str) -> list[tuple[Store, bool]]:
+        """The stores that hold a file, and of each whether assistants may answer from it."""
+        entries, stores = tables.entries.c, tables.stores.c
         holding = sa.select(tables.stores).join(tables.entries, entries.store_id == stores.id)
         with self._library.engine.connect() as connection:
-            owner = connection.execute(sa.select(files.tenant).where(files.id == file_id)).scalar()
-            held = list(connection.execute(holding.where(entries.file_id == file_id)).mappings())
+            held = [
+                dict(row) for row in connection.execute(holding.where(entries.file_id == file_id)).mappings()
+            ]
             lent = set(connection.execute(shared_with(OPERATOR)).scalars())
-        mine = self._shares.held(tenant, key)
-        return owner == tenant or any(
-            each["tenant"] == tenant
-            or each["id"] in mine
-            or ((each["tenant"] == OPERATOR or each["id"] in lent) and self._answers(each))
-            for each in held
-        )
+        return [(each, each["tenant"] == OPERATOR or each["id"] in lent) for each in held]
 
     def _known(self, asker: Asker, store: Row, right: Right | None) -> Store:
         own = store["tenant"] == asker.tenant
@@ -115,10 +138,10 @@ class Access:
         asker.check(store["id"], store["name"] if own else "")
         return store | {"shared": None if own else right}
 
-    def _answers(self, store: Mapping[Any, Any]) -> bool:
-        """Whether an assistant answers from the store."""
-        named = {name for each in self._config().assistants.values() for name in each.knowledge}
-        if store["id"] in named:
-            return True
-        newest = self._library.stores.named(OPERATOR, [store["name"]]) if store["name"] in named else []
-        return newest == [store["id"]]
+    def _answers(self, store: Mapping[Any, Any]) -> list[str]:
+        """The assistants that answer from the store."""
+        known = self._config().assistants.items()
+        named = [name for name, each in known if store["name"] in each.knowledge]
+        if named and self._library.stores.named(OPERATOR, [store["name"]]) != [store["id"]]:
+            named = []
+        return [*named, *(name for name, each in known if store["id"] in each.knowledge)]

@@ -17,12 +17,13 @@ OPERATOR = "operator"
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """The tenant that a request acts for, the key it came with, and the knowledge bases that key may use."""
+    """The tenant that a request acts for, the key it came with, and the knowledge bases and models that key may use."""
 
     tenant: str
     key: str
     role: str
     knowledge: frozenset[str] | None  # names or ids; None is all
+    models: frozenset[str] | None = None  # None is all
 
     @property
     def admin(self) -> bool:
@@ -37,6 +38,10 @@ class Asker:
     def may_use(self, store_id: str, name: str) -> bool:
         """Whether the key may use a knowledge base of its tenant."""
         return self.knowledge is None or store_id in self.knowledge or name in self.knowledge
+
+    def may_ask(self, model: str) -> bool:
+        """Whether the key may use a model or assistant."""
+        return self.models is None or model in self.models
 
     def check(self, store_id: str, name: str) -> None:
         """Raises NotPermitted where `may_use` says no."""
@@ -53,13 +58,19 @@ def asker_of(request: Request) -> Asker:
     tenant = unquote(headers.get("x-praxis-tenant", ""))
     if not tenant:
         raise NotAuthenticated("The request says no tenant; send it through the gateway.")
-    listed = headers.get("x-praxis-knowledge", "*")
-    knowledge = (
-        None
-        if listed.strip() == "*"
-        else frozenset(unquote(each.strip()) for each in listed.split(",") if each.strip())
+    return Asker(
+        tenant,
+        headers.get("x-praxis-key", ""),
+        headers.get("x-praxis-role", "user"),
+        _listed(headers.get("x-praxis-knowledge", "*")),
+        _listed(headers.get("x-praxis-models", "*")),
     )
-    return Asker(tenant, headers.get("x-praxis-key", ""), headers.get("x-praxis-role", "user"), knowledge)
+
+
+def _listed(names: str) -> frozenset[str] | None:
+    if names.strip() == "*":
+        return None
+    return frozenset(unquote(each.strip()) for each in names.split(",") if each.strip())
 
 
 Asking = Annotated[Asker, Depends(asker_of)]

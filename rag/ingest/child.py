@@ -1,10 +1,11 @@
-"""The process that reads one file, or splits texts: it binds itself, and tells what it found as JSON, a line each.
+"""The process that reads or draws one file, or splits texts: it binds itself, and tells what it found as JSON, a line each.
 
 It runs for each file, so each kind's reader, and OCR with its models, is imported only where it is needed.
 """
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import resource
@@ -54,8 +55,8 @@ def _recognise(path: str, pages: str, memory: str, processor: str) -> Iterator[o
     from rag.ingest import ocr
 
     _allow(int(processor))
-    for number, lines in ocr.recognise(Path(path), json.loads(pages)):
-        yield {"page": number, "lines": lines}
+    for number, found in ocr.recognise(Path(path), json.loads(pages)):
+        yield {"page": number, "lines": found.lines, "boxes": found.boxes}
         _allow(int(processor))
 
 
@@ -90,6 +91,26 @@ def _chunks(line: bytes, count: Callable[[str], int], most: int) -> object:
     return {"chunks": [astuple(each) for each in chunks], "laws": laws.held(job["text"], chunks)}
 
 
+def _draw(path: str, memory: str, processor: str) -> Iterator[object]:
+    """What to draw comes by standard input: a page's text may be longer than an argument can be."""
+    _bind(memory)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(processor), int(processor) + 5))
+    from rag.ingest import picture
+
+    wanted = json.load(sys.stdin)
+    lines = [(text, tuple(box)) for text, box in wanted.pop("lines")]
+    try:
+        drawn = picture.draw(Path(path), picture.Wanted(**wanted, lines=lines))
+        png = base64.b64encode(drawn.png).decode("ascii")
+        yield {"png": png, "pages": drawn.pages, "marked": drawn.marked, "top": drawn.top}
+    except IndexError as error:
+        yield {"pages": error.args[0]}
+    except Unreadable as error:
+        yield {"error": error.message}
+    except (MemoryError, RecursionError):
+        yield {"error": "Drawing the page takes more memory than a page should; download the file instead."}
+
+
 def _allow(seconds: int) -> None:
     """So many more seconds of processor time, counted from now."""
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -98,11 +119,12 @@ def _allow(seconds: int) -> None:
 
 
 def main(mode: str, *arguments: str) -> None:
-    """`read`, `recognise` or `split`, with what that takes; see `rag.ingest.worker`."""
+    """`read`, `recognise`, `split` or `draw`, with what that takes; see `rag.ingest.worker` and `rag.pictures`."""
     children: dict[str, Callable[..., Iterator[object]]] = {
         "read": _read,
         "recognise": _recognise,
         "split": _split,
+        "draw": _draw,
     }
     for answer in children[mode](*arguments):
         sys.stdout.write(json.dumps(answer) + "\n")

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 Code = Literal["unsupported_file", "invalid_file", "server_error"]
 
+Box = tuple[int, int, int, int]
+"""Where something stands on a page: left, top, right and bottom, in 10,000ths of the page's width and height."""
+
 
 class Unreadable(Exception):
     """No text could be had from a file; `code` is OpenAI's, the message tells the uploader what to do."""
@@ -16,6 +19,14 @@ class Unreadable(Exception):
         super().__init__(message)
         self.code: Code = code
         self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """The lines that were recognised in the picture of a page, and where each of them stands."""
+
+    lines: list[str]
+    boxes: list[Box]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from praxis.state import writing
 from rag import tables
 from rag.index.embedding import Vectors
+from rag.ingest.document import Recognised
 
 Step = Literal["reading", "recognising", "splitting", "embedding", "ready"]
 """What is being done with a file: its text is read, pages of it are recognised (OCR), it is split, embedded, and in."""
@@ -71,11 +72,11 @@ class Drafts:
             rows = connection.execute(sa.select(pages.page, pages.lines).where(pages.file_id == file_id))
             return {row.page: row.lines for row in rows}
 
-    def keep_page(self, job: Job, page: int, lines: Sequence[str], done: int, total: int) -> None:
+    def keep_page(self, job: Job, page: int, seen: Recognised, done: int, total: int) -> None:
         """Remember a page that was recognised, the `done`th of `total`. Raises Unwanted."""
         with writing(self._engine).begin() as connection:
             self._tell(connection, job, "recognising", done, total)
-            values = {"file_id": job.file_id, "page": page, "lines": list(lines)}
+            values = {"file_id": job.file_id, "page": page, "lines": seen.lines, "boxes": seen.boxes}
             connection.execute(sa.insert(tables.recognised).values(values))
 
     def vectors(self, digests: Sequence[str]) -> dict[str, Any]:

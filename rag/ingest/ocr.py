@@ -10,6 +10,8 @@ from typing import Any
 
 import pypdfium2
 
+from rag.ingest.document import Box, Recognised
+
 _RESOLUTION = 150 / 72
 """Pixels per point: 150 dpi, at which body text is as high as what the models were trained on."""
 _LONGEST = 2400
@@ -27,16 +29,20 @@ class _Box:
     bottom: float
 
 
-def recognise(path: Path, pages: Sequence[int]) -> Iterator[tuple[int, list[str]]]:
+def recognise(path: Path, pages: Sequence[int]) -> Iterator[tuple[int, Recognised]]:
     """The lines of each of `pages`, from 1, of the PDF at `path`, as each is done."""
     engine = _engine()
     with pypdfium2.PdfDocument(path) as document:
         for number in pages:
             page = document[number - 1]
             scale = min(_RESOLUTION, _LONGEST / max(1.0, *page.get_size()))
-            found = engine(page.render(scale=scale).to_numpy(), use_cls=False)
+            picture = page.render(scale=scale).to_numpy()
+            found = engine(picture, use_cls=False)
             boxes = [] if found.boxes is None else zip(found.boxes, found.txts, strict=True)
-            yield number, lines([_box(corners, text) for corners, text in boxes])
+            rows = _rows([_box(corners, text) for corners, text in boxes])
+            height, width = picture.shape[:2]
+            places = [_place(each, width, height) for each in rows]
+            yield number, Recognised([_line(each) for each in rows], places)
 
 
 def _engine() -> Any:
@@ -60,6 +66,10 @@ def _box(corners: Any, text: str) -> _Box:
 
 def lines(boxes: Sequence[_Box]) -> list[str]:
     """Boxes as lines of text from top to bottom; those at one height are one line, with a space at a gap."""
+    return [_line(each) for each in _rows(boxes)]
+
+
+def _rows(boxes: Sequence[_Box]) -> list[list[_Box]]:
     rows: list[list[_Box]] = []
     for box in sorted(boxes, key=lambda each: each.top + each.bottom):
         middle = (box.top + box.bottom) / 2
@@ -67,7 +77,15 @@ def lines(boxes: Sequence[_Box]) -> list[str]:
             rows[-1].append(box)
         else:
             rows.append([box])
-    return [_line(sorted(each, key=lambda box: box.left)) for each in rows]
+    return [sorted(each, key=lambda box: box.left) for each in rows]
+
+
+def _place(row: Sequence[_Box], width: int, height: int) -> Box:
+    """Where a line stands on its page."""
+    left, right = min(each.left for each in row) / width, max(each.right for each in row) / width
+    top, bottom = min(each.top for each in row) / height, max(each.bottom for each in row) / height
+    within = (min(10_000, max(0, round(each * 10_000))) for each in (left, top, right, bottom))
+    return next(within), next(within), next(within), next(within)
 
 
 def _line(row: Sequence[_Box]) -> str:

@@ -16,6 +16,7 @@ from pypdf import PdfReader
 from pypdf.errors import LimitReachedError, PdfReadError
 
 from rag.ingest.document import Document, Unreadable
+from rag.ingest.radicals import written
 from rag.ingest.text import chinese_share
 
 _PAGE_NUMBER = re.compile(
@@ -27,7 +28,6 @@ _STARTS = re.compile(
     r"|[（(][一二三四五六七八九十\d]+[）)]|[一二三四五六七八九十]+、|\d+[.、．]|[•·●])"
 )
 _ENDS = re.compile(r"[。！？；：.!?;:]$")
-_RADICAL = re.compile("[\u2e80-\u2fdf\uf900-\ufaff]")
 _GARBLED = re.compile("[\ufffd\ue000-\uf8ff]|\\(cid:\\d+\\)|/g\\d{1,5}(?=/|$)")
 _HAN = re.compile("[\u3400-\u9fff]")
 _ACCENTED = re.compile("[\u0080-\u00ff]")
@@ -158,8 +158,7 @@ def is_garbled(text: str) -> bool:
 
 def _lines(text: str) -> list[str]:
     """The lines of a page, its page number left out, radicals written as the characters that they stand for."""
-    text = _RADICAL.sub(lambda found: unicodedata.normalize("NFKC", found[0]), _UNUSABLE.sub("", text))
-    lines = [line.rstrip() for line in text.splitlines()]
+    lines = [line.rstrip() for line in written(_UNUSABLE.sub("", text)).splitlines()]
     while lines and (not lines[0] or _PAGE_NUMBER.match(lines[0])):
         lines.pop(0)
     while lines and (not lines[-1] or _PAGE_NUMBER.match(lines[-1])):

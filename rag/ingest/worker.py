@@ -2,7 +2,8 @@
 
 A child gets no environment to speak of and writes JSON objects to its standard output, a line each. One child reads
 what text the file has; where pages of a PDF are pictures, another recognises them, which needs models and much more
-time, and tells each page as it is done. A third one splits texts (`rag.ingest.splitter`).
+time, and tells each page as it is done. A third one splits texts (`rag.ingest.splitter`), a
+fourth draws a page (`rag.pictures`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rag.ingest.document import Document, Unreadable
+from rag.ingest.document import Document, Recognised, Unreadable
 from rag.ingest.pdf import Layer
 from rag.ingest.reader import bounded
 
@@ -31,7 +32,7 @@ _LOST = 3
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What reading or splitting one file may take: bytes of memory, seconds of processor and of wall time; `page_…`
-    for each page that is recognised. Processor time is what ends a file that is made to be slow; wall time is far more, for a busy
+    for each page that is recognised, `picture_…` for each that is drawn. Processor time is what ends a file that is made to be slow; wall time is far more, for a busy
     machine must not fail a good one."""
 
     memory: int = 2 << 30
@@ -40,6 +41,9 @@ class Limits:
     page_memory: int = 4 << 30
     page_processor: int = 60
     page_wall: float = 900.0
+    picture_memory: int = 1 << 30
+    picture_processor: int = 30
+    picture_wall: float = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Pages:
     """Recognised pages of one file: those `known` from before, and whom to tell of each that is `done`."""
 
     known: Mapping[int, list[str]]
-    done: Callable[[int, list[str], int, int], None]  # page, its lines, how many are done, of how many
+    done: Callable[[int, Recognised, int, int], None]  # page, its lines, how many are done, of how many
 
 
 async def extract(
@@ -96,15 +100,14 @@ async def _recognised(
                     if answer is None:
                         break
                     found[answer["page"]] = answer["lines"]
-                    await asyncio.to_thread(
-                        pages.done, answer["page"], answer["lines"], len(found), len(unread)
-                    )
+                    seen = Recognised(answer["lines"], answer["boxes"])
+                    await asyncio.to_thread(pages.done, answer["page"], seen, len(found), len(unread))
         # Whatever ended the child, the page that it was at is left out, so that the others come in.
         lost += [each for each in left if each not in found][:1]
     return found, lost
 
 
-def _nobody(_page: int, _lines: list[str], _done: int, _total: int) -> None:
+def _nobody(_page: int, _seen: Recognised, _done: int, _total: int) -> None:
     return
 
 

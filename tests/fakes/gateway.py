@@ -7,6 +7,7 @@ Conversations and votes are kept by the gateway's own code, in a database of the
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import json
 import tempfile
@@ -49,6 +50,11 @@ ARTICLE = (
     "（三）法定休假日安排劳动者工作的，支付不低于工资的百分之三百的工资报酬。"
 )
 QUOTE = "安排劳动者延长工作时间的，支付不低于工资的百分之一百五十的工资报酬"
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""The smallest picture there is (PNG)."""
 
 
 @dataclass
@@ -184,6 +190,7 @@ class FakeGateway:
         ]
         self.replies: dict[str, Reply | Callable[[Json], Reply]] = {}
         self.passages: dict[str, tuple[str, str]] = {"file-law": (ARTICLE, QUOTE)}
+        self.sheets: dict[tuple[str, int], bytes | str] = {}  # by file and page: a PNG, or what is not marked
         self.broken: dict[str, Json] = {}
         self.chats: list[Chat] = []
         self.tenants: dict[str, Tenant] = {}
@@ -233,6 +240,7 @@ class FakeGateway:
                 Route("/v1/chat/completions", self._keyed(self._chat), methods=["POST"]),
                 Route("/v1/files", self._keyed(self._files), methods=["GET", "POST"]),
                 Route(f"{file}/passage", self._passage),
+                Route(f"{file}/pages/{{page:int}}", self._keyed(self._sheet)),
                 Route(file, self._keyed(self._delete_file), methods=["DELETE"]),
                 Route("/v1/vector_stores", self._keyed(self._stores), methods=["GET", "POST"]),
                 Route(store, self._keyed(self._delete_store), methods=["DELETE"]),
@@ -350,6 +358,17 @@ class FakeGateway:
         before, _, after = text.partition(words)
         body = f"<span>{escape(before)}</span><mark>{escape(words)}</mark><span>{escape(after)}</span>"
         return HTMLResponse(f"<!doctype html><title>原文</title><header>劳动法</header><main>{body}</main>")
+
+    async def _sheet(self, request: Request, tenant: Tenant) -> Response:
+        file, page = request.path_params["file"], request.path_params["page"]
+        drawn = self.sheets[file, page]
+        told = {
+            "x-praxis-pages": str(max(number for each, number in self.sheets if each == file)),
+            "x-praxis-marked": drawn if isinstance(drawn, str) else "words",
+            "x-praxis-marked-top": "0.5",
+            "x-praxis-passage-pages": "3-3",
+        }
+        return Response(PIXEL if isinstance(drawn, str) else drawn, headers=told, media_type="image/png")
 
     async def _chat(self, request: Request, tenant: Tenant) -> Response:
         body = await request.json()

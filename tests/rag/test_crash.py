@@ -104,4 +104,8 @@ def test_pages_recognised_before_a_kill_are_kept_and_no_reader_outlives_it(
         (content,) = client.vector_stores.files.content(file, vector_store_id=store).data
         assert (content.text or "").startswith("第一页早已认出")
         assert (content.text or "").count("第七条劳动者有权依法参加和组织工会") == 2
+        assert [page for page, _ in kept(rag)] == [1, 2, 3], (
+            "where their lines stand is kept for who looks at them"
+        )
+        client.files.delete(file)
         assert kept(rag) == []

@@ -90,6 +90,28 @@ def test_a_marker_opens_the_article_with_the_quoted_words(
     expect(opened.value.locator("mark")).to_have_text(QUOTE)
 
 
+def test_a_citation_of_a_pdf_opens_its_page(gateway: FakeGateway, ui_url: str, page: Page) -> None:
+    gateway.replies[ASSISTANT] = fake.Reply(["应当支付[1]。"], citations=[citation(page=3)])
+    gateway.sheets = {("file-law", 3): fake.PIXEL, ("file-law", 4): "unsure"}
+    sign_in(page, ui_url, KEY)
+    ask(page, "加班费怎么算？")
+    look = page.get_by_role("button", name="查看原页（第 3 页）")
+    expect(look).to_be_hidden()
+    page.get_by_role("link", name="[1]").click()
+    look.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("第 3 页，共 4 页")
+    picture = dialog.get_by_role("img", name="已标出所引文字")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") == 1, "the browser draws it"
+    dialog.get_by_text("200 %").click()
+    expect(picture).to_have_attribute("style", re.compile("200%"))
+    dialog.get_by_role("button", name="下一页").click()
+    expect(dialog).to_contain_text("未能在本页准确定位所引文字")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
 def test_a_stalled_side_holds_up_nothing_and_survives_a_switch_of_language(
     gateway: FakeGateway, ui_url: str, page: Page
 ) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from praxis.i18n import Locale
 from ui.client import Citation, Unverified
-from ui.markup import citations_html, model_markdown, unverified_html
+from ui.markup import citation_html, model_markdown, unverified_html
 from ui.passage import Passage, read_passage
 
 HOSTILE = '<img src=x onerror="alert(1)"><script>alert(1)</script>'
@@ -36,7 +36,7 @@ def test_a_models_markdown(text: str, shown: str) -> None:
 def test_a_citation_shows_the_article_with_the_quoted_words_marked() -> None:
     citation = cited(law="劳动法", article="第三条", version="2018-12-29", page=4, verified=True)
     passage = Passage((("第三条　", False), ("劳动者", True), ("享有平等就业的权利", False)))
-    html = citations_html([citation], {1: passage}, "a", Locale())
+    html = citation_html(citation, passage, "a", Locale())
     assert (
         '<div class="px-article"><span>第三条　</span><mark>劳动者</mark><span>享有平等就业的权利</span></div>'
         in html
@@ -46,7 +46,7 @@ def test_a_citation_shows_the_article_with_the_quoted_words_marked() -> None:
 
 
 def test_a_citation_without_its_article_shows_the_quote_and_says_so() -> None:
-    html = citations_html([cited(note="attributed")], {}, "a", Locale("en"))
+    html = citation_html(cited(note="attributed"), None, "a", Locale("en"))
     assert "<mark>劳动者</mark>" in html
     assert "cannot be read at the moment" in html
     assert "Unverified" in html
@@ -57,16 +57,16 @@ def test_nothing_that_others_wrote_becomes_markup() -> None:
     citation = cited(
         law=HOSTILE, article=HOSTILE, filename=HOSTILE, quote=HOSTILE, version=HOSTILE, note=HOSTILE
     )
-    html = citations_html([citation], {1: Passage(((HOSTILE, True),))}, "a", Locale())
+    html = citation_html(citation, Passage(((HOSTILE, True),)), "a", Locale())
     html += unverified_html([Unverified(HOSTILE, HOSTILE, HOSTILE)], Locale())
     assert "<img" not in html
     assert "<script" not in html
 
 
 def test_only_web_links_are_offered() -> None:
-    assert "href" not in citations_html([cited(url="javascript:alert(1)")], {}, "a", Locale())
-    assert 'href="https://praxis.example/x"' in citations_html(
-        [cited(url="https://praxis.example/x")], {}, "a", Locale()
+    assert "href" not in citation_html(cited(url="javascript:alert(1)"), None, "a", Locale())
+    assert 'href="https://praxis.example/x"' in citation_html(
+        cited(url="https://praxis.example/x"), None, "a", Locale()
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
 import streamlit as st
 
 from praxis.i18n import Locale
-from ui.markup import citations_html, model_markdown, unmarked, unverified_html
+from ui.client import Citation
+from ui.markup import citation_html, citation_id, model_markdown, unmarked, unverified_html
 from ui.reply import Phase, Reply
 from ui.wording import figures, sentence
 
@@ -19,10 +21,21 @@ REDRAW = 0.15  # seconds
 class AnswerCard:
     """Draws `reply` in place; `anchor` begins the ids of its citations and is unique on the page.
 
-    One that is `hidden` shows its text alone, without anything that tells whose it is.
+    One that is `hidden` shows its text alone, without anything that tells whose it is. `look` opens the page of a PDF on
+    which a citation stands.
     """
 
-    def __init__(self, reply: Reply, name: str, anchor: str, locale: Locale, *, hidden: bool = False) -> None:
+    def __init__(
+        self,
+        reply: Reply,
+        name: str,
+        anchor: str,
+        locale: Locale,
+        *,
+        hidden: bool = False,
+        look: Callable[[Citation], None] | None = None,
+    ) -> None:
+        self._look = look
         self.reply = reply
         self.anchor = anchor
         self.locale = locale
@@ -62,7 +75,7 @@ class AnswerCard:
             if reply.unverified:
                 st.html(unverified_html(reply.unverified, self.locale))
             if reply.citations:
-                st.html(citations_html(reply.citations, reply.passages, self.anchor, self.locale))
+                self._draw_sources(reply.citations)
             elif reply.grounded and reply.phase is Phase.DONE:
                 st.warning(t("sources.none"), icon=":material/search_off:")
 
@@ -89,6 +102,25 @@ class AnswerCard:
     def _draw_text(self, text: str) -> None:
         if text:
             self._text.markdown(text, anchors=False)
+
+    def _draw_sources(self, citations: Sequence[Citation]) -> None:
+        t = self.locale.t
+        with st.container(key=f"sources-{self.anchor}", gap=None):
+            st.html(f'<h4 class="px-sources">{escape(t("sources.title", count=len(citations)))}</h4>')
+            for citation in citations:
+                name = citation_id(self.anchor, citation.marker)
+                with st.container(key=f"source-{name}", gap=None):
+                    passage = self.reply.passages.get(citation.marker)
+                    st.html(citation_html(citation, passage, self.anchor, self.locale))
+                    if self._look and citation.page is not None:
+                        st.button(
+                            t("page.look", page=citation.page),
+                            key=f"look-{name}",
+                            icon=":material/find_in_page:",
+                            type="tertiary",
+                            on_click=self._look,
+                            args=(citation,),
+                        )
 
     def _draw_outcome(self) -> None:
         """Whatever keeps the answer from being whole."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 
 import streamlit as st
 
-from ui.client import GatewayError
+from ui.client import Citation, GatewayError
 from ui.conversation import Choice, Side, Turn
 from ui.session import LINK, Session
 from ui.views import export, judge
@@ -136,7 +137,7 @@ def show_turn(session: Session, turn: Turn, number: int) -> None:
                 st.fragment(follow, parallel=True)(session, turn, side, f"{side}-{number}")
             else:
                 with st.container():
-                    card(session, turn, side, f"{side}-{number}").finish()
+                    card(session, turn, side, f"{side}-{number}", look=session.look).finish()
     if not turn.running and len(turn.answered) > 1:
         judge.show(session, turn, number)
 
@@ -148,9 +149,15 @@ def follow(session: Session, turn: Turn, side: Side, anchor: str) -> None:
         st.rerun()
 
 
-def card(session: Session, turn: Turn, side: Side, anchor: str) -> AnswerCard:
+def card(
+    session: Session,
+    turn: Turn,
+    side: Side,
+    anchor: str,
+    look: Callable[[Citation], None] | None = None,
+) -> AnswerCard:
     t = session.locale.t
     choice, letter = turn.choices[side], turn.letter(side)
     model = f"{t('ask.my_documents')} · {choice.model}" if choice.own_documents else choice.model
     name = t("judge.answer", letter=letter) if turn.hidden else f"{letter} · {t(f'ask.{side}')} · {model}"
-    return AnswerCard(turn.replies[side], name, anchor, session.locale, hidden=turn.hidden)
+    return AnswerCard(turn.replies[side], name, anchor, session.locale, hidden=turn.hidden, look=look)

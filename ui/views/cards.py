@@ -23,7 +23,7 @@ def cards(session: Session, number: int, turn: Turn) -> None:
             continue
         name = f"{turn.letter(side)} · {session.locale.t(f'ask.{side}')} · {answerer(turn.choices[side], session.locale)}"
         with column:
-            card = AnswerCard(reply, name, f"batch-{side}-{number}", session.locale)
+            card = AnswerCard(reply, name, f"batch-{side}-{number}", session.locale, look=session.look)
             if reply.running:
                 card.draw()
             else:
