@@ -21,7 +21,7 @@ from praxis.config import Config
 from praxis.configuration import Configuration
 from praxis.errors import NotAuthenticated
 from rag import tables
-from rag.api import chat, embeddings, internal, pictures, responses, tuning, vector_stores
+from rag.api import chat, embeddings, entries, internal, pictures, responses, tuning, vector_stores
 from rag.api import files as files_api
 from rag.api import shares as shares_api
 from rag.api.access import Access
@@ -121,6 +121,7 @@ def create_app(
     app.include_router(files_api.routes(library, links, access, audit))
     app.include_router(pictures.routes(Pictures(files, limits), access, audit))
     app.include_router(vector_stores.routes(library, access, audit))
+    app.include_router(entries.routes(library, access, audit))
     app.include_router(shares_api.routes(shares, access))
     app.include_router(tuning.routes(tunings, access))
     app.include_router(embeddings.routes(embedder, _decoder()))

@@ -59,7 +59,7 @@ class Edition:
 
 
 class Editions:
-    """Which file of a store is which edition of its law."""
+    """Which file of a store is which edition of which laws."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -79,6 +79,15 @@ class Editions:
                 same[store_id, file_id, each["title"], each["version"]] = each
         today = datetime.date.today().isoformat()
         return {key: edition for same in laws.values() for key, edition in _line(same, today).items()}
+
+    def by_file(self, store_ids: Sequence[str]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        """For each store and file of it that holds laws, these: `title` and `version` as its passages have them,
+        `effective` and `until` as far as known, and whether another edition is in force in its place."""
+        held: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for (store_id, file_id, title, version), each in self.of(store_ids).items():
+            told = {"title": title, "version": version, "effective": each.effective, "until": each.until}
+            held.setdefault((store_id, file_id), []).append(told | {"superseded": not each.current})
+        return held
 
 
 def _line(editions: Mapping[Key, Mapping[str, Any]], today: str) -> dict[Key, Edition]:

@@ -124,6 +124,13 @@ class Files:
             row = connection.execute(query).mappings().first()
         return File(**row) if row else None
 
+    def standing(self, file_id: str) -> Sequence[str]:
+        """The ids of the stores that the file stands in, oldest first."""
+        entries = tables.entries.c
+        query = sa.select(entries.store_id).where(entries.file_id == file_id).order_by(entries.store_id)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalars().all()
+
     def list(self, tenant: str, page: Page, purpose: str | None) -> tuple[Sequence[File], bool]:
         """One page of the tenant's files, and whether there are more."""
         query = sa.select(tables.files).where(tables.files.c.tenant == tenant)
@@ -137,11 +144,7 @@ class Files:
         """Remove a file everywhere: disk, text, passages, vectors and words, in every store. Raises NotFound."""
         self.get(owner.tenant, file_id)
         entries = tables.entries.c
-        with self._engine.connect() as connection:
-            holders = list(
-                connection.execute(sa.select(entries.store_id).where(entries.file_id == file_id)).scalars()
-            )
-        with self._shelf.changing(holders) as indexes:
+        with self._shelf.changing(self.standing(file_id)) as indexes:
             with writing(self._engine).begin() as connection:
                 holding = sa.select(entries.store_id).where(entries.file_id == file_id)
                 connection.execute(

@@ -82,6 +82,20 @@ class Library:
         """The passages of these articles (第四十四条) in one file of a store, in the order of its text."""
         return await asyncio.to_thread(self._in_file, store_id, file_id, articles)
 
+    def split(
+        self, store_id: str, file_id: str, limit: int, after: int
+    ) -> tuple[Sequence[Mapping[str, Any]], int]:
+        """At most `limit` passages of a file beyond its first `after`, in the order of its text, and how many there
+        are. `searchable` is false for what stands in the text but is not searched, as a table of contents."""
+        passages = tables.passages.c
+        here = sa.and_(passages.store_id == store_id, passages.file_id == file_id)
+        columns = [passages[name] for name in ("text", *FACTS, "path")]
+        query = sa.select(*columns, passages.digest.is_not(None).label("searchable")).where(here)
+        with self.engine.connect() as connection:
+            total = connection.execute(sa.select(sa.func.count()).where(here)).scalar_one()
+            page = query.order_by(passages.id).offset(after).limit(limit)
+            return [dict(row) for row in connection.execute(page).mappings()], total
+
     def attributes(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
         """Per hit, the attributes of its file in its store and the passage's own facts."""
         passages = [each.passage for each in hits]

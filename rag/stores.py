@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from praxis.audit import Actor, Line, note
-from praxis.errors import InvalidRequest, NotFound
+from praxis.errors import Conflict, InvalidRequest, NotFound
 from praxis.state import writing
 from rag import tables
 from rag.index.shelf import EMBEDDED, Shelf
@@ -33,12 +33,14 @@ _NAMED_ENTRIES = sa.select(_entries, tables.files.c.filename).join(
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file as it goes into a store: what its owner says of it, and how large its chunks may be (tokens)."""
+    """A file as it goes into a store: what its owner says of it, and how large its chunks may be (tokens); `replaces` is
+    the file of the store that it takes the place of once it is read."""
 
     file_id: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
     chunk_size: int = 800
     chunk_overlap: int = 0
+    replaces: str | None = None
 
 
 class Stores:
@@ -204,6 +206,9 @@ class Stores:
             key = (_entries.c.store_id == store_id, _entries.c.file_id == each.file_id)
             known = connection.execute(sa.select(_entries.c.status).where(*key)).scalar()
             values: dict[str, Any] = {"attributes": dict(each.attributes)}
+            if each.replaces is not None:
+                before = _replaced(connection, store_id, each, known)
+                values = {"attributes": before | values["attributes"], "replaces": each.replaces}
             if batch_id is not None:
                 values["batch_id"] = batch_id
             if known not in ("completed", "in_progress"):
@@ -225,7 +230,11 @@ class Stores:
                 connection.execute(sa.insert(_entries).values(values))
             else:
                 connection.execute(sa.update(_entries).where(*key).values(values))
-        note(connection, by, *(Line("knowledge.attach", store_id, each) for each in wanted))
+        told = [
+            Line("knowledge.attach", store_id, each.file_id, each.replaces and f"replaces {each.replaces}")
+            for each in attachments
+        ]
+        note(connection, by, *told)
 
     def entry(self, store_id: str, file_id: str) -> Row:
         """A file in a store. Raises NotFound."""
@@ -233,7 +242,7 @@ class Stores:
         with self._engine.connect() as connection:
             row = connection.execute(query).mappings().first()
         if row is None:
-            raise NotFound(f"There is no file `{file_id}` in the vector store `{store_id}`.", param="file_id")
+            raise no_entry(store_id, file_id)
         return dict(row)
 
     def entries(
@@ -336,6 +345,29 @@ class Stores:
                     bump(connection, store_id)
                     note(connection, Actor(tenant), Line("knowledge.detach", store_id))
                 self._shelf.drop(store_id)
+
+
+def _replaced(
+    connection: Connection, store_id: str, attachment: Attachment, known: str | None
+) -> dict[str, Any]:
+    """The attributes of the file that is to be replaced, save its encoding. Raises NotFound where there is none, and
+    Conflict where the new one stands in the store already and is not read anew."""
+    if known == "completed" or attachment.file_id == attachment.replaces:
+        raise Conflict(
+            f"The file `{attachment.file_id}` stands in `{store_id}` already; upload the new one with "
+            "`POST /v1/files`, or take the old one out.",
+            param="file_id",
+        )
+    there = (_entries.c.store_id == store_id, _entries.c.file_id == attachment.replaces)
+    row = connection.execute(sa.select(_entries.c.attributes).where(*there)).first()
+    if row is None:
+        raise no_entry(store_id, attachment.replaces or "", "replaces")
+    return {name: value for name, value in row.attributes.items() if name != "encoding"}
+
+
+def no_entry(store_id: str, file_id: str, param: str = "file_id") -> NotFound:
+    """What is said of a file that does not stand in a store."""
+    return NotFound(f"There is no file `{file_id}` in the vector store `{store_id}`.", param=param)
 
 
 def bump(connection: Connection, store_id: str) -> None:

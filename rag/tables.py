@@ -107,6 +107,7 @@ entries = sa.Table(
     Column("chunk_overlap", Integer, nullable=False),
     Column("edition", sa.JSON),  # of each law in it: its title and version, and since when it applies
     Column("progress", sa.JSON),  # how far it is, and in the end what was read
+    Column("replaces", String(64)),  # the file whose place it takes in the store once it is read
     sa.Index("rag_store_file_file", "file_id"),
 )
 
@@ -221,6 +222,7 @@ STEPS: Sequence[Step] = (
     _present,
     _present,
     _titled,
+    _present,
     _present,
 )
 """One for each time that the tables grew or changed."""

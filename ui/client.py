@@ -76,45 +76,6 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a file is: its step, and of that step so many `done` of `total`, where it tells."""
-
-    step: str = "received"
-    done: int = 0
-    total: int = 0
-
-    @property
-    def share(self) -> float:
-        """How much of the whole way is behind it, about: recognising and embedding take nearly all of the time."""
-        begin, end = _SPANS.get(self.step, (0.0, 0.0))
-        return begin + (end - begin) * (min(self.done, self.total) / self.total if self.total else 0.0)
-
-
-_SPANS = {
-    "received": (0.0, 0.05),
-    "reading": (0.05, 0.15),
-    "recognising": (0.15, 0.55),
-    "splitting": (0.55, 0.6),
-    "embedding": (0.6, 1.0),
-    "ready": (1.0, 1.0),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A file of a knowledge base. `status` is in_progress, completed, failed or cancelled; `created_at` is Unix time."""
-
-    id: str
-    filename: str
-    bytes: int
-    created_at: int
-    status: str
-    error: str
-    progress: Progress = Progress()
-    own: bool = True  # and not another tenant's, in a knowledge base that is shared
-
-
-@dataclass(frozen=True, slots=True)
 class Citation:
     """A passage that the answer rests on; `start` and `end` are character offsets in the file's extracted text."""
 
@@ -258,13 +219,6 @@ class Gateway:
     def delete_store(self, store: str) -> None:
         self.call("DELETE", f"/v1/vector_stores/{store}")
 
-    def documents(self, store: str) -> list[Document]:
-        """The files of a knowledge base, newest first."""
-        names = {item["id"]: item for item in self.pages("/v1/files")}
-        return [
-            _document(item, names.get(item["id"])) for item in self.pages(f"/v1/vector_stores/{store}/files")
-        ]
-
     def upload(self, filename: str, content: bytes) -> str:
         """Send a file; returns its id."""
         reply = self.call(
@@ -275,21 +229,6 @@ class Gateway:
             timeout=UPLOAD_TIMEOUT,
         )
         return str(reply["id"])
-
-    def attach(self, store: str, file: str) -> Document:
-        """Have an uploaded file read into a knowledge base; it is ready when its status says so."""
-        return _document(self.call("POST", f"/v1/vector_stores/{store}/files", json={"file_id": file}))
-
-    def document(self, store: str, file: str) -> Document:
-        return _document(self.call("GET", f"/v1/vector_stores/{store}/files/{file}"))
-
-    def delete_file(self, file: str) -> None:
-        """Delete a file, from every knowledge base too."""
-        self.call("DELETE", f"/v1/files/{file}")
-
-    def take_out(self, store: str, file: str) -> None:
-        """Take a file out of a knowledge base; it stays its tenant's."""
-        self.call("DELETE", f"/v1/vector_stores/{store}/files/{file}")
 
     def sheet(self, citation: Citation, page: int, width: int) -> Sheet:
         """A page of the cited file, `width` pixels wide, the cited words marked on it."""
@@ -409,21 +348,6 @@ def _store(item: Json) -> Store:
         counts.get("completed", 0),
         counts.get("total", 0),
         shared["right"] if shared else None,
-    )
-
-
-def _document(item: Json, file: Json | None = None) -> Document:
-    """A file in a knowledge base; `file` is the file itself where it is one's own."""
-    told, known = item.get("progress") or {}, file or {}
-    return Document(
-        id=item["id"],
-        filename=known.get("filename") or item.get("filename") or item["id"],
-        bytes=known.get("bytes") or item.get("usage_bytes") or 0,
-        created_at=item.get("created_at") or 0,
-        status=item.get("status") or "in_progress",
-        error=(item.get("last_error") or {}).get("message") or "",
-        progress=Progress(told.get("step") or "received", told.get("done") or 0, told.get("total") or 0),
-        own=file is not None,
     )
 
 

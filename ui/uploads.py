@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from praxis.i18n import Locale
-from ui.client import Document, Gateway, GatewayError, Progress
+from ui.client import Gateway, GatewayError
+from ui.library import Document, Library, Progress
 from ui.wording import quoted, sentence
 
 
@@ -22,11 +23,13 @@ class Step(StrEnum):
 
 @dataclass
 class Upload:
-    """One file for the knowledge base `store`; its content is held only until it is sent."""
+    """One file for the knowledge base `store`, there to take the place of the file `replaces`, if any; its content is held
+    only until it is sent."""
 
     store: str
     filename: str
     content: bytes
+    replaces: str = ""
     step: Step = Step.WAITING
     file: str = ""
     failure: GatewayError | str = ""
@@ -51,9 +54,9 @@ class Upload:
                 case Step.SENDING:
                     self.file = gateway.upload(self.filename, self.content)
                     self.content = b""
-                    self._take(gateway.attach(self.store, self.file))
+                    self._take(Library(gateway).attach(self.store, self.file, self.replaces))
                 case Step.PROCESSING:
-                    self._take(gateway.document(self.store, self.file))
+                    self._take(Library(gateway).document(self.store, self.file))
         except GatewayError as error:
             self._fail(error)
 

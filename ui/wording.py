@@ -6,8 +6,9 @@ import re
 from datetime import datetime
 
 from praxis.i18n import Locale
-from ui.client import GatewayError, Progress
+from ui.client import GatewayError
 from ui.conversation import Choice
+from ui.library import Progress
 from ui.reply import Phase, Reply
 from ui.settings import Settings
 

@@ -71,7 +71,8 @@ def routes(library: Library, links: Links, access: Access, audit: Audit) -> APIR
 
     @router.get("/v1/files/{file_id}")
     def retrieve(file_id: str, asker: Asking) -> dict[str, Any]:
-        return describe(files.get(asker.tenant, file_id))
+        described = describe(files.get(asker.tenant, file_id))
+        return described | {"vector_store_ids": list(files.standing(file_id))}
 
     @router.delete("/v1/files/{file_id}")
     def delete(file_id: str, asker: Asking) -> dict[str, Any]:

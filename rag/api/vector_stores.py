@@ -13,6 +13,7 @@ from praxis.errors import InvalidRequest
 from rag.api.access import Access
 from rag.api.asker import Asking
 from rag.api.bodies import Body, integer, pairs, text
+from rag.api.entries import Entries
 from rag.index import filters
 from rag.library import Library
 from rag.pages import Order, Page, listing
@@ -49,25 +50,6 @@ def describe(store: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, A
         "last_active_at": store["last_active_at"],
         "metadata": store["metadata"],
         "shared": {"tenant": store["tenant"], "right": store["shared"]} if store.get("shared") else None,
-    }
-
-
-def describe_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenAI's vector store file object; its id is the file's. `filename` and `progress` are ours."""
-    error = entry["error_code"] and {"code": entry["error_code"], "message": entry["error_message"]}
-    size = {"max_chunk_size_tokens": entry["chunk_size"], "chunk_overlap_tokens": entry["chunk_overlap"]}
-    return {
-        "id": entry["file_id"],
-        "object": "vector_store.file",
-        "created_at": entry["created_at"],
-        "vector_store_id": entry["store_id"],
-        "filename": entry["filename"],
-        "status": entry["status"],
-        "last_error": error,
-        "usage_bytes": entry["usage_bytes"],
-        "attributes": entry["attributes"],
-        "chunking_strategy": {"type": "static", "static": size},
-        "progress": entry["progress"] or {"step": "received"},
     }
 
 
@@ -170,13 +152,13 @@ def _add_stores(router: APIRouter, library: Library, access: Access) -> None:
 
 
 def _add_files(router: APIRouter, library: Library, access: Access, audit: Audit) -> None:
-    stores = library.stores
+    stores, entries = library.stores, Entries(library)
 
     @router.post("/{store_id}/files")
     def attach(store_id: str, asker: Asking, body: Body, response: Response) -> dict[str, Any]:
         refuse_expired(access.writable(asker, store_id))
         response.headers.update(_POLL)
-        return describe_entry(stores.attach(asker.actor, store_id, _attachment(body, body)))
+        return entries.one(stores.attach(asker.actor, store_id, _attachment(body, body)))
 
     @router.get("/{store_id}/files")
     def list_files(
@@ -190,20 +172,20 @@ def _add_files(router: APIRouter, library: Library, access: Access, audit: Audit
     ) -> dict[str, Any]:
         access.readable(asker, store_id)
         rows, more = stores.entries(store_id, Page(limit, order, after, before), filter)
-        return listing([describe_entry(each) for each in rows], more)
+        return listing(entries.told(rows), more)
 
     @router.get("/{store_id}/files/{file_id}")
     def retrieve(store_id: str, file_id: str, asker: Asking, response: Response) -> dict[str, Any]:
         access.readable(asker, store_id)
         response.headers.update(_POLL)
-        return describe_entry(stores.entry(store_id, file_id))
+        return entries.one(stores.entry(store_id, file_id))
 
     @router.post("/{store_id}/files/{file_id}")
     def update(store_id: str, file_id: str, asker: Asking, body: Body) -> dict[str, Any]:
         access.writable(asker, store_id)
         stores.entry(store_id, file_id)
         attributes = pairs(body, "attributes", strings_only=False)
-        return describe_entry(stores.describe(store_id, file_id, attributes, asker.actor))
+        return entries.one(stores.describe(store_id, file_id, attributes, asker.actor))
 
     @router.delete("/{store_id}/files/{file_id}")
     def detach(store_id: str, file_id: str, asker: Asking) -> dict[str, Any]:
@@ -227,7 +209,7 @@ def _add_files(router: APIRouter, library: Library, access: Access, audit: Audit
 
 
 def _add_batches(router: APIRouter, library: Library, access: Access) -> None:
-    stores = library.stores
+    stores, entries = library.stores, Entries(library)
 
     def told(batch: Mapping[str, Any]) -> dict[str, Any]:
         return describe_batch(batch, stores.batch_counts(batch["id"]))
@@ -263,7 +245,7 @@ def _add_batches(router: APIRouter, library: Library, access: Access) -> None:
         access.readable(asker, store_id)
         stores.batch(store_id, batch_id)
         rows, more = stores.entries(store_id, Page(limit, order, after, before), filter, batch_id)
-        return listing([describe_entry(each) for each in rows], more)
+        return listing(entries.told(rows), more)
 
 
 def _add_search(router: APIRouter, library: Library, access: Access, audit: Audit) -> None:
@@ -358,7 +340,8 @@ def _attachment(item: Mapping[str, Any], body: Mapping[str, Any]) -> Attachment:
     if not isinstance(file_id, str) or not file_id:
         raise InvalidRequest("`file_id` is missing: upload the file first and give its id.", param="file_id")
     size, overlap = _chunking(body)
-    return Attachment(file_id, pairs(dict(body), "attributes", strings_only=False), size, overlap)
+    attributes = pairs(dict(body), "attributes", strings_only=False)
+    return Attachment(file_id, attributes, size, overlap, text(dict(item), "replaces", 64))
 
 
 def _chunking(body: Mapping[str, Any]) -> tuple[int, int]:

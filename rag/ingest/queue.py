@@ -32,6 +32,7 @@ from rag.ingest.nodes import nodes
 from rag.ingest.splitter import Split, Splitter
 from rag.ingest.text import known_encoding, plain
 from rag.ingest.worker import Limits, Pages, extract
+from rag.replacement import take_place
 from rag.stores import bump
 
 logger = logging.getLogger("praxis.rag")
@@ -230,6 +231,7 @@ class Ingestion:
                     edition=split.laws,
                 )
                 self._drafts.clear(connection, job)
+                replaced, deleted = take_place(connection, job.store_id, job.file_id)
                 connection.execute(
                     sa.update(tables.stores)
                     .where(tables.stores.c.id == job.store_id)
@@ -237,6 +239,8 @@ class Ingestion:
                 )
                 bump(connection, job.store_id)
             for index in indexes.values():
+                if replaced is not None:
+                    index.remove(replaced)
                 found = [ids[at] for at in digests]
                 rows: Vectors = np.asarray([vectors[digest] for digest in digests.values()], np.float32)
                 words = [_words(nodes[at]) for at in digests]
@@ -248,6 +252,8 @@ class Ingestion:
                     digests.values(),
                 )
                 index.generation += 1
+        if deleted and replaced is not None:
+            self._files.path(replaced).unlink(missing_ok=True)
 
     def _still_wanted(self, connection: Connection, job: Job) -> bool:
         entries, stores = tables.entries.c, tables.stores.c

@@ -97,10 +97,12 @@ class Tenant:
     contents: dict[str, bytes] = field(default_factory=dict)
     stores: dict[str, Json] = field(default_factory=dict)
     members: dict[tuple[str, str], Json] = field(default_factory=dict)
+    shares: dict[tuple[str, str, str], Json] = field(default_factory=dict)  # by store, kind and name
     reading: threading.Event | None = None  # files are read when it is set
 
-    def attach(self, store: str, file: str) -> Json:
-        """A file is read at the second look; one that begins with `MZ` or is empty fails with a reason."""
+    def attach(self, store: str, file: str, replaces: str | None = None) -> Json:
+        """A file is read at the second look, a line a passage; one that begins with `MZ` or is empty fails with a reason.
+        Of files that begin with the same 《title》, each names its version below, the latest is in force."""
         content = self.contents[file]
         reason = None
         if not content.strip():
@@ -118,11 +120,14 @@ class Tenant:
             "attributes": {},
             "chunking_strategy": {"type": "other"},
             "progress": {"step": "embedding", "done": 3, "total": 12},
+            "filename": self.files[file]["filename"],
+            "editions": [],
+            "replaces": replaces,
         }
         outcome = (
             {"status": "failed", "last_error": {"code": "invalid_file", "message": reason}}
             if reason
-            else {"status": "completed", "progress": {"step": "ready"}}
+            else {"status": "completed", "replaces": None, "progress": self._read(file)}
         )
         self.members[store, file] = member | {"_outcome": outcome}
         return member
@@ -130,8 +135,82 @@ class Tenant:
     def look(self, store: str, file: str) -> Json:
         member = self.members[store, file]
         if self.reading is None or self.reading.is_set():
-            member |= member.pop("_outcome", {})
-        return member
+            outcome = member.pop("_outcome", {})
+            if outcome.get("status") == "completed" and (old := member["replaces"]):
+                self.members.pop((store, old), None)
+                if not self.standing(old):
+                    self.files.pop(old, None)
+            member |= outcome
+        return member | {"editions": self._editions(store, file)}
+
+    def standing(self, file: str) -> list[str]:
+        return [held for held, each in self.members if each == file]
+
+    def lines(self, file: str) -> list[str]:
+        content = self.contents[file]
+        try:
+            return content.decode().splitlines(keepends=True)
+        except UnicodeDecodeError:
+            return content.decode("gb18030", "replace").splitlines(keepends=True)
+
+    def _read(self, file: str) -> Json:
+        lines = self.lines(file)
+        articles = sum(line.startswith("第") for line in lines)
+        known = {"step": "ready", "format": "text", "encoding": "utf-8"}
+        known |= {"characters": sum(map(len, lines)), "chunks": len(lines)}
+        return known | ({"articles": articles} if articles else {})
+
+    def _law(self, file: str) -> tuple[str, str] | None:
+        lines = [line.strip() for line in self.lines(file)[:2]]
+        return (lines[0][1:-1], lines[1]) if len(lines) == 2 and lines[0].startswith("《") else None
+
+    def _editions(self, store: str, file: str) -> list[Json]:
+        ready = [each for held, each in self.members if held == store and each in self.files]
+        laws = {each: law for each in ready if (law := self._law(each))}
+        if file not in laws or self.members[store, file]["status"] != "completed":
+            return []
+        title, version = laws[file]
+        later = sorted(date for name, date in laws.values() if name == title and date > version)
+        told: Json = {"title": title, "version": version, "effective": version}
+        return [told | {"until": later[0] if later else None, "superseded": bool(later)}]
+
+    def passages(self, store: str, file: str) -> list[Json]:
+        told, start = list[Json](), 0
+        law, version = self._law(file) or (None, None)
+        for number, line in enumerate(self.lines(file), 1):
+            place = {"start": start, "end": start + len(line), "page": None, "ocr": None, "path": ""}
+            article = line.split()[0] if line.startswith("第") else None
+            facts = {"law": law, "article": article, "clause": None, "version": version, "searchable": True}
+            told.append(
+                {"object": "vector_store.file.passage", "number": number, "text": line} | place | facts
+            )
+            start += len(line)
+        return told
+
+    def search(self, store: str, asked: Json) -> list[Json]:
+        """The passages that have a character of the query, the more the better; of superseded editions only where the
+        filters speak of them."""
+        hits, query = list[Json](), set(asked["query"])
+        for file in [each for held, each in self.members if held == store]:
+            edition = next(iter(self._editions(store, file)), {})
+            if edition.get("superseded") and "superseded" not in json.dumps(asked.get("filters", {})):
+                continue
+            for each in self.passages(store, file):
+                if not (shared := query & set(each["text"])):
+                    continue
+                facts = {key: each[key] for key in ("law", "article", "version", "page", "start", "end")}
+                facts |= {key: edition.get(key) for key in ("effective", "until")}
+                facts |= {"superseded": edition.get("superseded") or None}
+                hits.append(
+                    {
+                        "file_id": file,
+                        "filename": self.files[file]["filename"],
+                        "score": round(len(shared) / len(query), 6),
+                        "attributes": {key: value for key, value in facts.items() if value is not None},
+                        "content": [{"type": "text", "text": each["text"]}],
+                    }
+                )
+        return sorted(hits, key=lambda hit: -hit["score"])[: asked["max_num_results"]]
 
     def store(self, store: str) -> Json:
         members = [self.look(*key) for key in list(self.members) if key[0] == store]
@@ -241,11 +320,14 @@ class FakeGateway:
                 Route("/v1/files", self._keyed(self._files), methods=["GET", "POST"]),
                 Route(f"{file}/passage", self._passage),
                 Route(f"{file}/pages/{{page:int}}", self._keyed(self._sheet)),
-                Route(file, self._keyed(self._delete_file), methods=["DELETE"]),
+                Route(file, self._keyed(self._file), methods=["GET", "DELETE"]),
                 Route("/v1/vector_stores", self._keyed(self._stores), methods=["GET", "POST"]),
                 Route(store, self._keyed(self._delete_store), methods=["DELETE"]),
                 Route(f"{store}/files", self._keyed(self._members), methods=["GET", "POST"]),
-                Route(f"{store}/files/{{file}}", self._keyed(self._member)),
+                Route(f"{store}/files/{{file}}", self._keyed(self._member), methods=["GET", "DELETE"]),
+                Route(f"{store}/files/{{file}}/passages", self._keyed(self._passages)),
+                Route(f"{store}/search", self._keyed(self._search), methods=["POST"]),
+                Route(f"{store}/shares", self._keyed(self._shares), methods=["GET", "PUT", "DELETE"]),
                 Mount("/", self._surface()),
             ]
         )
@@ -318,8 +400,10 @@ class FakeGateway:
         }
         return JSONResponse(tenant.files[file])
 
-    async def _delete_file(self, request: Request, tenant: Tenant) -> Response:
+    async def _file(self, request: Request, tenant: Tenant) -> Response:
         file = request.path_params["file"]
+        if request.method == "GET":
+            return JSONResponse(tenant.files[file] | {"vector_store_ids": tenant.standing(file)})
         del tenant.files[file]
         tenant.members = {key: member for key, member in tenant.members.items() if key[1] != file}
         return JSONResponse({"id": file, "object": "file", "deleted": True})
@@ -340,16 +424,59 @@ class FakeGateway:
     async def _delete_store(self, request: Request, tenant: Tenant) -> Response:
         store = request.path_params["store"]
         del tenant.stores[store]
+        tenant.members = {key: member for key, member in tenant.members.items() if key[0] != store}
         return JSONResponse({"id": store, "object": "vector_store.deleted", "deleted": True})
 
     async def _members(self, request: Request, tenant: Tenant) -> Response:
         store = request.path_params["store"]
         if request.method == "POST":
-            return JSONResponse(tenant.attach(store, (await request.json())["file_id"]))
+            body = await request.json()
+            return JSONResponse(tenant.attach(store, body["file_id"], body.get("replaces")))
         return _page([tenant.look(*key) for key in reversed(tenant.members) if key[0] == store], request)
 
     async def _member(self, request: Request, tenant: Tenant) -> Response:
-        return JSONResponse(tenant.look(request.path_params["store"], request.path_params["file"]))
+        store, file = request.path_params["store"], request.path_params["file"]
+        if request.method == "DELETE":
+            del tenant.members[store, file]
+            return JSONResponse({"id": file, "object": "vector_store.file.deleted", "deleted": True})
+        return JSONResponse(tenant.look(store, file))
+
+    async def _passages(self, request: Request, tenant: Tenant) -> Response:
+        held = tenant.passages(request.path_params["store"], request.path_params["file"])
+        after, limit = (int(request.query_params[name]) for name in ("after", "limit"))
+        page = held[after : after + limit]
+        more = after + len(page) < len(held)
+        return JSONResponse({"object": "list", "data": page, "total": len(held), "has_more": more})
+
+    async def _search(self, request: Request, tenant: Tenant) -> Response:
+        asked = await request.json()
+        found = tenant.search(request.path_params["store"], asked)
+        page = {"object": "vector_store.search_results.page", "search_query": [asked["query"]], "data": found}
+        return JSONResponse(page | {"has_more": False, "next_page": None})
+
+    async def _shares(self, request: Request, tenant: Tenant) -> Response:
+        store = request.path_params["store"]
+        if request.method == "GET":
+            held = [share for key, share in tenant.shares.items() if key[0] == store]
+            return JSONResponse({"object": "list", "data": held, "has_more": False})
+        asked = dict(request.query_params) if request.method == "DELETE" else await request.json()
+        kind = "tenant" if "tenant" in asked else "key"
+        place = (store, kind, asked[kind])
+        if request.method == "DELETE":
+            del tenant.shares[place]
+            return JSONResponse({"object": "vector_store.share.deleted", "deleted": True})
+        if place[1:] == ("tenant", request.state.tenant):
+            return _failure(400, "invalid_request_error", f"`{store}` is the tenant's own; name another.")
+        tenant.shares[place] = {
+            "object": "vector_store.share",
+            "vector_store_id": store,
+            "tenant": asked.get("tenant"),
+            "key": asked.get("key"),
+            "right": asked.get("right", "read"),
+            "created_at": int(time.time()),
+            "granted_by": "key_1",
+        }
+        return JSONResponse(tenant.shares[place])
 
     async def _passage(self, request: Request) -> Response:
         if request.query_params.get("signature") != "valid":

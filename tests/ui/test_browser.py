@@ -36,7 +36,7 @@ def open_documents(page: Page) -> None:
 def create_store(page: Page, name: str) -> None:
     page.get_by_label("新建知识库").fill(name)
     page.get_by_role("button", name="新建").click()
-    expect(page.get_by_role("heading", name="上传文档")).to_be_visible()
+    expect(page.get_by_role("heading", name="知识库")).to_be_visible()
 
 
 def test_a_wrong_key_is_refused_and_a_right_one_let_in(gateway: FakeGateway, ui_url: str, page: Page) -> None:
@@ -165,8 +165,9 @@ def test_files_are_loaded_or_say_why_not_and_are_deleted(
     )
 
     table = page.locator(".st-key-documents")
-    table.get_by_role("button", name="删除").last.click()
-    expect(page.get_by_role("dialog")).to_contain_text("确定删除“劳动法.txt”吗？")
+    table.get_by_role("button", name="操作").last.click()
+    page.get_by_role("menuitem", name="删除").click()
+    expect(page.get_by_role("dialog")).to_contain_text("确定删除“劳动法.txt”吗？将删除：1 段、1 条条文。")
     page.locator(".st-key-confirm-delete button").click()
     expect(page.get_by_text("已有文档（2）")).to_be_visible()
     assert "劳动法.txt" not in [file["filename"] for file in gateway.tenants["office"].files.values()]

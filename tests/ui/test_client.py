@@ -7,7 +7,8 @@ import pytest
 
 from praxis.i18n import Locale
 from tests.fakes.gateway import FakeGateway
-from ui.client import Gateway, GatewayError, Progress
+from ui.client import Gateway, GatewayError
+from ui.library import Library, Progress
 from ui.wording import how_far, moment, sentence, size
 
 KEY = "sk-praxis-test"
@@ -38,18 +39,18 @@ def test_the_key_is_not_in_what_is_printed(client: Gateway) -> None:
 
 
 def test_a_file_becomes_a_document_or_says_why_not(client: Gateway) -> None:
-    store = client.create_store("劳动争议")
+    store, library = client.create_store("劳动争议"), Library(client)
     for name, content in (("法.txt", "第一条".encode()), ("空.txt", b"")):
-        document = client.attach(store.id, client.upload(name, content))
+        document = library.attach(store.id, client.upload(name, content))
         assert document.status == "in_progress"
         assert how_far(document.progress, Locale()) == "建立索引 3/12 · 70%"
-    documents = {document.filename: document for document in client.documents(store.id)}
+    documents = {document.filename: document for document in library.documents(store.id)}
     assert (documents["法.txt"].status, documents["法.txt"].error) == ("completed", "")
     assert documents["空.txt"].status == "failed"
     assert "is empty" in documents["空.txt"].error
     assert [(one.name, one.completed, one.total) for one in client.stores()] == [("劳动争议", 1, 2)]
-    client.delete_file(documents["法.txt"].id)
-    assert [document.filename for document in client.documents(store.id)] == ["空.txt"]
+    library.delete_file(documents["法.txt"].id)
+    assert [document.filename for document in library.documents(store.id)] == ["空.txt"]
     client.delete_store(store.id)
     assert client.stores() == []
 

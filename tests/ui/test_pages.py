@@ -5,6 +5,7 @@ from streamlit.testing.v1 import AppTest
 from tests.fakes import gateway as fake
 from tests.fakes.gateway import FakeGateway, citation
 from tests.ui.script import ASSISTANT, KEY, RAW, ask, choose_documents, conversation, press, shown, sign_in
+from ui.library import Library
 
 
 def test_a_wrong_key_an_empty_one_and_a_right_one(app: AppTest) -> None:
@@ -112,7 +113,7 @@ def test_a_question_before_any_document_says_to_upload(signed_in: AppTest, gatew
 def test_uploaded_documents_can_be_asked_at_once(signed_in: AppTest, gateway: FakeGateway) -> None:
     client = signed_in.session_state["session"].gateway
     store = client.create_store("案卷")
-    client.attach(store.id, client.upload("案.txt", "第一条".encode()))
+    Library(client).attach(store.id, client.upload("案.txt", "第一条".encode()))
     ask(choose_documents(signed_in), "问？")
     tools = [chat.body.get("tools") for chat in gateway.chats]
     assert sorted(tools, key=bool) == [None, [{"type": "file_search", "vector_store_ids": [store.id]}]]

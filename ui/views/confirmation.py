@@ -71,4 +71,4 @@ def decide(session: Session, question: str, fields: Callable[[], Act], verb: str
                     return
             st.rerun()  # a key that ended leads back to the sign-in
 
-    st.dialog(t(verb))(body)()
+    st.dialog(t(verb), on_dismiss="rerun")(body)()

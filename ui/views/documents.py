@@ -1,43 +1,46 @@
-"""Knowledge bases and their files: create, upload, list, delete."""
+"""Knowledge bases: choose or create one, and then its files, a search in it, or with whom it is shared."""
 
 from __future__ import annotations
 
-import itertools
-import time
 from collections import Counter
-from html import escape
-from typing import Any
 
 import streamlit as st
 
-from ui.client import Document, Gateway, Store
+from ui.client import Gateway, Store
+from ui.library import Library
 from ui.session import Session
-from ui.uploads import Step, Upload
-from ui.views.confirmation import confirm
-from ui.views.pieces import progress_bar, translate_uploader
-from ui.wording import how_far, moment, size
+from ui.views import files, finding, preview, sharing
+from ui.views.removal import remove_store
 
-TYPES = ["txt", "md", "pdf"]
-POLL = 0.5  # seconds between two looks at files that are being read
-LOOK_AGAIN = 2.0  # seconds between two looks at files that nobody here is waiting for
-WIDTHS = (4.6, 1.1, 2, 2.2, 1.3)
+ROOMS = {"files": files.show, "search": finding.show, "sharing": sharing.show}
 
 
 def show(session: Session) -> None:
-    gateway = session.gateway
+    gateway, t = session.gateway, session.locale.t
     if gateway is None or session.failure:
         return
     stores = gateway.stores()
-    left, right = st.columns([1, 2.6], gap="large")
+    left, right = st.columns([1, 2.9], gap="large")
     with left:
         store = choose_store(session, gateway, stores)
     with right:
         if store is None:
-            st.info(session.locale.t("documents.none"), icon=":material/folder_open:")
+            st.info(t("documents.none"), icon=":material/folder_open:")
             return
-        if store.right != "read":
-            upload_form(session, store)
-        list_documents(session, gateway, store)
+        if preview.show(session, store):
+            return
+        # Only its owner says with whom a knowledge base is shared.
+        rooms = [room for room in ROOMS if room != "sharing" or store.right is None]
+        room = st.segmented_control(
+            t("documents.rooms"),
+            rooms,
+            default="files",
+            format_func=lambda room: t(f"documents.room.{room}"),
+            required=True,
+            label_visibility="collapsed",
+            key=f"documents-room-{len(rooms)}",
+        )
+        ROOMS[room or "files"](session, Library(gateway), store, stores)
 
 
 def choose_store(session: Session, gateway: Gateway, stores: list[Store]) -> Store | None:
@@ -68,11 +71,7 @@ def choose_store(session: Session, gateway: Gateway, stores: list[Store]) -> Sto
     if store.right is None and st.button(
         t("documents.delete_store"), type="tertiary", icon=":material/delete:"
     ):
-        confirm(
-            session,
-            t("documents.delete_store_confirm", name=store.name),
-            lambda: gateway.delete_store(store.id),
-        )
+        remove_store(session, Library(gateway), store)
     return store
 
 
@@ -96,109 +95,3 @@ def create_store(session: Session, gateway: Gateway, stores: list[Store]) -> Non
         else:
             st.session_state["store"] = gateway.create_store(name).id
             st.rerun()
-
-
-def upload_form(session: Session, store: Store) -> None:
-    """Choose files and send them; then every file's way, to its success or the reason it failed."""
-    t = session.locale.t
-    st.subheader(t("documents.upload"), anchor=False)
-    translate_uploader(session.locale)
-    with st.form("upload", clear_on_submit=True):
-        files = st.file_uploader(
-            t("documents.pick", size=st.get_option("server.maxUploadSize")),
-            type=TYPES,
-            accept_multiple_files=True,
-        )
-        if st.form_submit_button(t("documents.submit"), type="primary", icon=":material/upload:"):
-            session.uploads = [upload for upload in session.uploads if upload.running]
-            session.uploads += [Upload(store.id, file.name, file.getvalue()) for file in files]
-            if not files:
-                st.error(t("documents.nothing"))
-
-
-def list_documents(session: Session, gateway: Gateway, store: Store) -> None:
-    if work(session, gateway):
-        st.rerun()  # the counts and the list below have changed
-    t = session.locale.t
-    documents = gateway.documents(store.id)
-    st.subheader(t("documents.list", count=len(documents)), anchor=False)
-    if not documents:
-        st.info(t("documents.empty"), icon=":material/upload_file:")
-        return
-    with st.container(key="documents", border=True, gap=None):
-        head = st.columns(WIDTHS)
-        for column, name in zip(head, ("name", "size", "date", "status"), strict=False):
-            column.caption(t(f"documents.column.{name}"))
-        for document in documents:
-            show_document(session, gateway, store, document)
-    if any(document.status == "in_progress" for document in documents):
-        look_again()
-
-
-def look_again() -> None:
-    """Draw the page anew while files are read that others sent, or this page before it was reloaded."""
-    looks = itertools.count()
-
-    def look() -> None:
-        # The first look is part of the run that has just drawn the list.
-        if next(looks):
-            st.rerun()
-
-    st.fragment(look, run_every=LOOK_AGAIN)()
-
-
-def show_document(session: Session, gateway: Gateway, store: Store, document: Document) -> None:
-    t = session.locale.t
-    name, weight, date, status, action = st.columns(WIDTHS, vertical_alignment="center")
-    name.text(document.filename)
-    weight.text(size(document.bytes))
-    date.text(moment(document.created_at))
-    colour = {"completed": "green", "failed": "red", "in_progress": "blue"}.get(document.status, "gray")
-    key = f"documents.status.{document.status}"
-    label = t(key) if session.locale.has(key) else document.status
-    if document.status == "in_progress":
-        label = how_far(document.progress, session.locale)
-    status.badge(label, color=colour, help=document.error or None)
-    if store.right != "read" and action.button(
-        t("documents.delete"), key=f"delete-{document.id}", type="tertiary", icon=":material/delete:"
-    ):
-        confirm(
-            session,
-            t("documents.delete_confirm", name=document.filename),
-            lambda: (
-                gateway.delete_file(document.id) if document.own else gateway.take_out(store.id, document.id)
-            ),
-        )
-
-
-def work(session: Session, gateway: Gateway) -> bool:
-    """Carry every upload on to its end, drawing each step; returns whether there was anything to do."""
-    places = [(upload, st.empty()) for upload in session.uploads]
-    for upload, place in places:
-        show_upload(session, upload, place)
-    busy = any(upload.running for upload in session.uploads)
-    while running := [(upload, place) for upload, place in places if upload.running]:
-        for upload, place in running:
-            upload.advance(gateway)
-            show_upload(session, upload, place)
-        if all(upload.step is Step.PROCESSING for upload, _ in running):
-            time.sleep(POLL)
-    return busy
-
-
-def show_upload(session: Session, upload: Upload, place: Any) -> None:
-    t = session.locale.t
-    message, bar = t(f"upload.{upload.step}", reason=upload.reason(session.locale)), ""
-    if upload.step is Step.PROCESSING:
-        message = how_far(upload.progress, session.locale)
-        bar = progress_bar(upload.progress.share)
-    place.html(
-        f'<div class="px-upload px-{upload.step}" role="status">'
-        f"<span>{escape(upload.filename)}</span><b>{_with_sign(message)}</b>{bar}</div>"
-    )
-
-
-def _with_sign(message: str) -> str:
-    """The message with its leading ✅ or ❌ in an element of its own, which style.css draws without an emoji font."""
-    sign, space, rest = message.partition(" ")
-    return f'<i class="px-sign">{sign}</i>{space}{escape(rest)}' if sign in ("✅", "❌") else escape(message)
