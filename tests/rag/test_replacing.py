@@ -10,6 +10,8 @@ import pytest
 from tests.processes import eventually
 from tests.rag.conftest import Rag
 from tests.rag.test_editions import law
+from ui.client import taken
+from ui.library import Edition, Passage
 
 STORES = "/v1/vector_stores"
 OLD, NEW = "第一条 读者每次可以借阅三册。\n", "第一条 读者每次可以借阅九册。\n"
@@ -82,6 +84,7 @@ def test_a_file_tells_which_editions_of_which_laws_it_holds(desk: Desk) -> None:
     assert told["editions"] == [
         {"title": title, "version": "2018-12-29", "effective": "2019-01-01", "until": None, "superseded": False}
     ]  # fmt: skip
+    assert taken(Edition, told["editions"][0]).title == title, "the pages read it as it is told"
     listed = {name: each["editions"] for name, each in desk.entries().items()}
     assert listed["2009.txt"] == [
         {"title": title, "version": "2009-08-27", "effective": "2009-08-27", "until": "2019-01-01", "superseded": True}
@@ -107,6 +110,7 @@ def test_how_a_file_was_split_is_read_page_by_page(desk: Desk) -> None:
     assert [each["number"] for each in seen] == list(range(1, page["total"] + 1))
     assert all(text[each["start"] : each["end"]] == each["text"] for each in seen)
     assert [each["article"] for each in seen if each["article"]] == [spoken(each) for each in range(1, 31)]
+    assert [taken(Passage, each).text for each in seen] == [each["text"] for each in seen]
     assert all(each["searchable"] for each in seen if each["article"])
     assert desk.call("GET", path, params={"after": 999}).json()["data"] == []
     assert desk.call("GET", path, params={"limit": 101}).status_code == 400
