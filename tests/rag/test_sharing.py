@@ -12,6 +12,7 @@ import pytest
 
 from tests.fakes.faults import slow
 from tests.processes import eventually, praxis
+from tests.rag import documents
 from tests.rag.house import ASKED, SAYS, STATUTE, STORES, House, housed
 
 pytestmark = pytest.mark.timeout(400)
@@ -78,6 +79,30 @@ def every_way_in(house: House, who: str, store: str, file: str) -> list[httpx.Re
     ]
     replies = [house.ask(who, method, path, json=body) for method, path, body in asked]
     return [*replies, house.answer(who, store), house.answer(who, store, stream=True)]
+
+
+def test_a_page_of_a_lent_pdf_is_seen_through_the_gateway_until_it_is_taken_back(
+    house: House, store: str
+) -> None:
+    with house.client("甲所") as client:
+        kept = client.vector_stores.files.upload_and_poll(
+            vector_store_id=store, file=("条例.pdf", documents.pdf([SAYS])), poll_interval_ms=100
+        )
+    page = f"/v1/files/{kept.id}/pages/1"
+    marked = {"start": 0, "end": len(SAYS)}
+    assert house.ask("乙所", "GET", page, params=marked).status_code == 404
+    house.share("甲所", store, tenant="乙所")
+    for who in ("甲所", "乙所"):
+        reply = house.ask(who, "GET", page, params=marked)
+        assert (reply.status_code, reply.headers["content-type"]) == (200, "image/png")
+        told = {name: reply.headers[f"x-praxis-{name}"] for name in ("marked", "pages", "passage-pages")}
+        assert told == {"marked": "words", "pages": "1", "passage-pages": "1-1"}
+        assert 0 < float(reply.headers["x-praxis-marked-top"]) < 0.2
+        assert reply.headers["cache-control"] == "private, no-store"
+    house.unshare("甲所", store, tenant="乙所")
+    assert house.ask("乙所", "GET", page, params=marked).status_code == 404
+    house.ask("甲所", "DELETE", f"/v1/files/{kept.id}")
+    assert house.ask("甲所", "GET", page).status_code == 404
 
 
 def test_who_has_no_share_is_told_the_same_as_of_one_that_does_not_exist(
