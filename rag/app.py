@@ -21,7 +21,7 @@ from praxis.config import Config
 from praxis.configuration import Configuration
 from praxis.errors import NotAuthenticated
 from rag import tables
-from rag.api import chat, embeddings, entries, internal, pictures, responses, tuning, vector_stores
+from rag.api import chat, embeddings, entries, internal, migration, pictures, responses, tuning, vector_stores
 from rag.api import files as files_api
 from rag.api import shares as shares_api
 from rag.api.access import Access
@@ -38,6 +38,7 @@ from rag.ingest.queue import Ingestion
 from rag.ingest.worker import Limits
 from rag.library import Library
 from rag.links import Links
+from rag.migration import Migrations
 from rag.pictures import Pictures
 from rag.shares import Shares
 from rag.stores import Stores
@@ -80,6 +81,7 @@ def create_app(
         open_reranker(config),
     )
     tunings = Tunings(engine, embedder, shelf)
+    migrations = Migrations(engine, shelf)
     generation = Generation(gateway, secret)
 
     def current() -> Config:
@@ -97,6 +99,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(files.sweep)
+        migrations.begin()
         tasks = [
             asyncio.create_task(_kept("loading", lambda: _load(library), once=True)),
             asyncio.create_task(_kept("ingestion", ingestion.run)),
@@ -111,6 +114,7 @@ def create_app(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(tunings.stop)
+            await asyncio.to_thread(migrations.stop)
             await asyncio.to_thread(shelf.close)
             await generation.aclose()
             engine.dispose()
@@ -120,6 +124,7 @@ def create_app(
     app.add_middleware(Guard, secret=secret)
     app.include_router(files_api.routes(library, links, access, audit))
     app.include_router(pictures.routes(Pictures(files, limits), access, audit))
+    app.include_router(migration.routes(migrations, library.stores, access))
     app.include_router(vector_stores.routes(library, access, audit))
     app.include_router(entries.routes(library, access, audit))
     app.include_router(shares_api.routes(shares, access))

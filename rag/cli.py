@@ -197,6 +197,55 @@ def rebuild(name: NameArgument, url: UrlOption = URL) -> None:
         raise typer.Exit(1)
 
 
+@knowledge.command("migrate")
+def migrate(
+    name: Annotated[str | None, typer.Argument(help="The knowledge base's name or id.")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="faiss, or a vector database of models.yaml; without it, where it is.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every knowledge base of every tenant; for admins' keys.")
+    ] = False,
+    url: UrlOption = URL,
+) -> None:
+    """Move NAME's vectors, or with `--all` everybody's, to another place: verified there before they leave here.
+
+    It goes on in rag though this command is ended, and after a restart.
+    """
+    if everything == (name is not None):
+        raise InvalidRequest("Give a knowledge base, or `--all` for every one.")
+    gateway = _Gateway(url)
+    path = (
+        "/vector_stores/migrations" if everything else f"/vector_stores/{gateway.store(str(name))}/migration"
+    )
+    if to is not None:
+        gateway.ask("POST", path, json={"to": to})
+    while True:
+        answer = gateway.ask("GET", path)
+        moves = answer["data"] if everything else [answer]
+        under_way = [each for each in moves if each["status"] == "in_progress"]
+        if not under_way:
+            break
+        done, total = (sum(each[key] for each in under_way) for key in ("done", "total"))
+        typer.echo(f"\r{len(under_way)} to go: {done} of {total} vectors  ", nl=False, err=True)
+        time.sleep(_POLL_SECONDS)
+    typer.echo("\r", nl=False, err=True)
+    for each in moves:
+        typer.echo(f"{name or each['vector_store_id']}: {_told_of_move(each)}")
+    if any(each["status"] == "failed" for each in moves):
+        raise typer.Exit(1)
+
+
+def _told_of_move(move: Mapping[str, Any]) -> str:
+    """Where a knowledge base's vectors are, and how they came there."""
+    if move["status"] == "failed":
+        return f"still in {move['provider']}. {move['last_error']['message']}"
+    if move["status"] == "none":
+        return f"in {move['provider']}."
+    found = f"{move['count']} vectors, checksum {move['checksum'][:12]}, verified"
+    return f"in {move['provider']}, moved from {move['from']} ({found})."
+
+
 @knowledge.command("tune")
 def tune(
     name: NameArgument,

@@ -68,6 +68,8 @@ stores = sa.Table(
     Column("generation", Integer, nullable=False),  # counts the changes to the store's passages
     Column("fingerprint", Text),  # of the embedder that made its vectors
     Column("provider", String(16)),  # where its vectors are for searching; FAISS where none is named
+    Column("moving", String(16)),  # where they are being moved
+    Column("moved", sa.JSON),  # what came of the last move
 )
 
 shares = sa.Table(
@@ -222,6 +224,7 @@ STEPS: Sequence[Step] = (
     _present,
     _present,
     _titled,
+    _present,
     _present,
     _present,
 )

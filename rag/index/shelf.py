@@ -6,24 +6,27 @@ import hashlib
 import logging
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from praxis.errors import Conflict
+from praxis.errors import Conflict, InternalError
+from praxis.state import writing
 from rag import tables
 from rag.index.embedding import Embedder, Vectors
 from rag.index.faiss_store import FaissStore
 from rag.index.keywords import Keywords
 from rag.index.places.place import Away, Place, PlacedStore
 from rag.index.tuning import Tuning, key
-from rag.index.vectors import StoreVectors
+from rag.index.vectors import StoreVectors, checksum
 
 logger = logging.getLogger("praxis.rag")
 
@@ -169,6 +172,11 @@ class Shelf:
                     self.index(store_id)
 
     @property
+    def providers(self) -> tuple[str, ...]:
+        """Where vectors may be."""
+        return EMBEDDED, *self._places
+
+    @property
     def placed(self) -> bool:
         """Whether any vector database beside this process is used."""
         return bool(self._places)
@@ -241,13 +249,107 @@ class Shelf:
         )
         return index
 
+    def move(self, store_id: str, target: str, told: Callable[[int], None]) -> dict[str, Any] | None:
+        """Have a store's vectors held by `target`, verified, and only then no longer where they were; what was done, None
+        where that is nothing any more. `told` hears how many are there, and may raise.
+
+        Raises Away while the target does not answer, Conflict where another embedder made the vectors, and
+        InternalError where the target does not give back what it was given.
+        """
+        # Most of it while the store may change; then the rest, and whether it is the same, while it may not.
+        if target != EMBEDDED:
+            with suppress(KeyError):  # a file was taken out meanwhile; what is left is done below
+                self._fill(self._vectors_in(target, store_id), store_id, told)
+        with self._lock:
+            vectors = self._vectors_in(target, store_id)
+            row = self._fill(vectors, store_id, told)
+            if row is None or row.moving != target:
+                self._empty(target, store_id)
+                return None
+            try:
+                count, made = self._verified(vectors)
+            except InternalError:
+                # What is wrong there would be taken for right by the next attempt, which goes by the digests.
+                self._empty(target, store_id)
+                raise
+            source = row.provider or EMBEDDED
+            report = {"status": "completed", "from": source, "to": target, "count": count, "checksum": made}
+            report["completed_at"] = int(time.time())
+            stores = tables.stores
+            with writing(self._engine).begin() as connection:
+                values = {"provider": target, "moving": None, "moved": report}
+                connection.execute(sa.update(stores).where(stores.c.id == store_id).values(values))
+            if (index := self._indexes.get(store_id)) is not None:
+                with index.lock:
+                    index.vectors, index.saved = vectors, -1
+            self._empty(source, store_id)
+        return report
+
+    def size(self, store_id: str) -> int:
+        """How many vectors a store has."""
+        passages = tables.passages.c
+        query = sa.select(sa.func.count()).where(passages.store_id == store_id, passages.vector.is_not(None))
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def _fill(
+        self, vectors: FaissStore | PlacedStore, store_id: str, told: Callable[[int], None]
+    ) -> sa.Row[*tuple[Any, ...]] | None:
+        """Have `vectors` hold what the database has of the store; its row, None where there is none."""
+        stores, passages = tables.stores.c, tables.passages.c
+        query = sa.select(passages.id, passages.file_id, passages.digest)
+        query = query.where(passages.store_id == store_id, passages.vector.is_not(None))
+        with self._engine.connect() as connection:
+            columns = (stores.provider, stores.moving, stores.fingerprint)
+            row = connection.execute(sa.select(*columns).where(stores.id == store_id)).first()
+            known = connection.execute(query.order_by(passages.id)).all()
+        if row is None:
+            return None
+        self.check(row.fingerprint, store_id)
+        ids, documents = [each.id for each in known], [each.file_id for each in known]
+        digests = [each.digest for each in known]
+        told(0)
+        if isinstance(vectors, FaissStore):
+            vectors.put(ids, documents, digests, self.truth(ids))
+        else:
+            vectors.remember(ids, documents, digests)
+            vectors.reconcile(self.truth, told)
+        told(len(ids))
+        return row
+
+    def _verified(self, vectors: StoreVectors) -> tuple[int, str]:
+        """How many vectors are held and their checksum, once both are the database's own. Raises InternalError."""
+        digests = vectors.digests()
+        truth = checksum(digests, self._rows(sorted(digests)))
+        held = vectors.checksum()
+        if held != truth:
+            raise InternalError(
+                f"`{vectors.provider}` gave back {held[0]} vectors with the checksum {held[1][:12]}, not the "
+                f"{truth[0]} with {truth[1][:12]} that it was given; nothing was changed. Move them again."
+            )
+        return held
+
+    def _rows(self, ids: Sequence[int]) -> Iterator[dict[int, Vectors]]:
+        for at in range(0, len(ids), _ROWS_AT_ONCE):
+            part = ids[at : at + _ROWS_AT_ONCE]
+            yield dict(zip(part, self.truth(part), strict=True))
+
+    def _empty(self, provider: str, store_id: str) -> None:
+        """Hold nothing of a store there; a vector database that is away forgets it later."""
+        if provider == EMBEDDED:
+            shutil.rmtree(self._folder / store_id, ignore_errors=True)
+        elif (place := self._places.get(provider)) is not None:
+            with suppress(Away):
+                place.drop(store_id)
+
     def _vectors_in(self, provider: str, store_id: str) -> FaissStore | PlacedStore:
         if provider == EMBEDDED:
             return FaissStore(self._embedder.dimensions)
         if (place := self._places.get(provider)) is None:
             raise Conflict(
                 f"The vectors of the knowledge base `{store_id}` lie in `{provider}`, and models.yaml no longer says "
-                f"how to reach that: write `rag.vector_store.{provider}` again.",
+                f"how to reach that: write `rag.vector_store.{provider}` again, or run `praxis knowledge migrate "
+                f"{store_id} --to {EMBEDDED}`.",
                 code="vector_store_unknown",
             )
         return PlacedStore(self._embedder.dimensions, place, store_id)
@@ -263,9 +365,11 @@ class Shelf:
             return set(connection.execute(sa.select(column).distinct()).scalars())
 
     def _known(self, provider: str, *, searchable: bool = True) -> set[str]:
-        """The stores whose vectors lie in `provider`; where `searchable`, only those that this embedder made."""
+        """The stores whose vectors lie in `provider`; where `searchable`, only those that this embedder made, else also
+        those whose vectors are on their way there."""
         stores = tables.stores.c
-        query = sa.select(stores.id).where(sa.func.coalesce(stores.provider, EMBEDDED) == provider)
+        here = sa.func.coalesce(stores.provider, EMBEDDED) == provider
+        query = sa.select(stores.id).where(here if searchable else sa.or_(here, stores.moving == provider))
         if searchable:
             made = sa.or_(stores.fingerprint.is_(None), stores.fingerprint == self._embedder.fingerprint)
             query = query.where(made)

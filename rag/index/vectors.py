@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,10 @@ class StoreVectors(BasePydanticVectorStore):
     def rows(self, ids: Sequence[int]) -> dict[int, Vectors]:
         """The vectors of those of `ids` that are held, to the last bit as they were put."""
 
+    def _held(self) -> Mapping[int, str]:
+        """The digests of what is held, by id, as whatever holds the vectors tells them."""
+        return self.digests()
+
     @abstractmethod
     def _insert(
         self, ids: Sequence[int], documents: Sequence[str], digests: Sequence[str], vectors: Vectors
@@ -109,14 +113,10 @@ class StoreVectors(BasePydanticVectorStore):
     def _remove(self, ids: Sequence[int]) -> None:
         """Hold these no longer."""
 
-    def checksum(self, progress: Callable[[int], None] | None = None) -> tuple[int, str]:
+    def checksum(self) -> tuple[int, str]:
         """How many vectors are held, and a checksum over each one's id, text's digest and bytes."""
-        digests = self.digests()
-        return checksum(
-            digests,
-            (self.rows(part) for part in _parts(sorted(digests))),
-            progress,
-        )
+        digests = self._held()
+        return checksum(digests, (self.rows(part) for part in _parts(sorted(digests))))
 
     # LlamaIndex's own names
 
@@ -164,11 +164,7 @@ class StoreVectors(BasePydanticVectorStore):
         )
 
 
-def checksum(
-    digests: Mapping[int, str],
-    parts: Iterator[Mapping[int, Vectors]],
-    progress: Callable[[int], None] | None = None,
-) -> tuple[int, str]:
+def checksum(digests: Mapping[int, str], parts: Iterator[Mapping[int, Vectors]]) -> tuple[int, str]:
     """How many vectors `parts` have, in the order of their ids, and a checksum over each one's id, digest and bytes."""
     made, count = hashlib.sha256(), 0
     for part in parts:
@@ -176,8 +172,6 @@ def checksum(
             made.update(f"{each} {digests[each]} ".encode())
             made.update(np.asarray(part[each], "<f4").tobytes())
         count += len(part)
-        if progress:
-            progress(count)
     return count, made.hexdigest()
 
 

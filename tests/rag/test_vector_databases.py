@@ -11,7 +11,7 @@ import openai
 import psycopg
 import pytest
 
-from tests.processes import environment, eventually
+from tests.processes import Gateway, environment, eventually, praxis
 from tests.rag.conftest import SECRET, THRIFTY, Rag
 from tests.services import PostgreSQL
 
@@ -233,3 +233,120 @@ def test_without_its_url_rag_does_not_start(tmp_path: Path, model: Path) -> None
     assert done.returncode == 2
     assert "PRAXIS_PGVECTOR_URL" in done.stderr
     assert "postgresql+psycopg://" in done.stderr
+
+
+def moved(rag: Rag, store: str, tenant: str, to: str) -> dict[str, Any]:
+    """What came of having a knowledge base moved."""
+    path = f"/v1/vector_stores/{store}/migration"
+    begun = rag.request("POST", path, json={"to": to}, tenant=tenant)
+    assert begun.status_code == 200, begun.text
+    return dict(
+        eventually(
+            lambda: (
+                told
+                if (told := rag.request("GET", path, tenant=tenant).json())["status"] != "in_progress"
+                else None
+            ),
+            "the vectors are moved",
+        )
+    )
+
+
+def test_vectors_move_there_and_back_and_nobody_notices(placed: Rag, database: PostgreSQL, url: str) -> None:
+    client = placed.client("mover")
+    store, (wages, _) = fill(client, WAGES, LEAVE)
+    before = found(client, store)
+    cache = placed.folder / ".praxis" / "rag" / "index" / store
+    there = "faiss" if store in held(url) else "pgvector"
+    first = moved(placed, store, "mover", there)
+    assert (first["status"], first["count"], first["to"]) == ("completed", 10, there)
+    assert (found(client, store), store in held(url)) == (before, there == "pgvector")
+    second = moved(placed, store, "mover", first["from"])
+    assert second["checksum"] == first["checksum"]
+    assert found(client, store) == before
+
+    third = moved(placed, store, "mover", "faiss")
+    assert third["provider"] == "faiss"
+    assert store not in held(url)
+    path = f"/v1/vector_stores/{store}/migration"
+    assert placed.request("POST", path, json={"to": "qdrant"}, tenant="mover").status_code == 400
+    assert placed.request("GET", path, tenant="stranger").status_code == 404
+    assert placed.request("POST", "/v1/vector_stores/migrations", json={"to": "faiss"}).status_code == 403
+
+    # One whose target is away waits, answers meanwhile, and changes go with it; neither does a crash end it.
+    database.stop()
+    try:
+        placed.request("POST", path, json={"to": "pgvector"}, tenant="mover")
+        assert found(client, store) == before
+        client.files.delete(wages)
+        placed.kill()
+        placed.start()
+        assert placed.request("GET", path, tenant="mover").json()["status"] == "in_progress"
+    finally:
+        database.start()
+    eventually(
+        lambda: placed.request("GET", path, tenant="mover").json()["status"] == "completed", "it arrives"
+    )
+    assert held(url)[store] == 5
+    assert not cache.exists()
+    assert [len(each) for each in found(client, store)] == [5] * len(QUESTIONS)
+    everything = placed.request(
+        "POST", "/v1/vector_stores/migrations", json={"to": "faiss"}, headers={"x-praxis-role": "admin"}
+    )
+    assert everything.status_code == 200
+    eventually(lambda: held(url) == {}, "all are embedded again")
+
+
+def test_what_does_not_come_back_as_it_was_is_not_moved(placed: Rag, url: str) -> None:
+    client = placed.client("liar")
+    store, _ = fill(client, WAGES)
+    moved(placed, store, "liar", "faiss")
+    before = found(client, store)
+    change(
+        url,
+        "CREATE FUNCTION double() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN NEW.embedding := NEW.embedding + NEW.embedding; RETURN NEW; END';"
+        "CREATE TRIGGER double BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION double()",
+    )
+    try:
+        told = moved(placed, store, "liar", "pgvector")
+    finally:
+        change(url, "DROP TRIGGER double ON {table}")
+    assert (told["status"], told["provider"]) == ("failed", "faiss")
+    assert "nothing was changed" in told["last_error"]["message"]
+    assert store not in held(url)
+    assert found(client, store) == before
+    assert moved(placed, store, "liar", "pgvector")["status"] == "completed"
+    assert found(client, store) == before
+
+
+def test_the_command_moves_one_or_all(placed: Rag, tmp_path: Path) -> None:
+    config = (
+        "backends: {local: {kind: openai, replicas: [http://127.0.0.1:9]}}\n"
+        f"models: {{base: {{backend: local, upstream: base}}}}\nrag: {{url: '{placed.url}'}}\n"
+    )
+    (tmp_path / "wages.txt").write_text(WAGES)
+    with Gateway(tmp_path, config) as gateway:
+        eventually(lambda: gateway.get("/v1/files").status_code == 200, "the gateway reaches rag")
+
+        def run(*arguments: str, key: str = gateway.user_key) -> tuple[int, str]:
+            variables = {"PRAXIS_API_KEY": key, "PRAXIS_GATEWAY_URL": gateway.url}
+            done = praxis("knowledge", *arguments, cwd=tmp_path, **variables)
+            return done.returncode, done.stdout + done.stderr
+
+        assert run("create", "rules")[0] == 0
+        assert run("add", "rules", "wages.txt")[0] == 0
+        was = "faiss" if "rules: in faiss" in run("migrate", "rules")[1] else "pgvector"
+        other = "pgvector" if was == "faiss" else "faiss"
+        status, said = run("migrate", "rules", "--to", other)
+        assert status == 0
+        assert f"rules: in {other}, moved from {was} (5 vectors, checksum " in said
+        status, said = run("migrate", "rules", "--to", "milvus")
+        assert status == 1
+        assert "`to` must be one of `faiss`, `pgvector`" in said
+        assert "Only an admin's key" in run("migrate", "--all", "--to", was)[1]
+        status, said = run("migrate", "--all", "--to", was, key=gateway.admin_key)
+        assert status == 0
+        told = [line for line in said.splitlines() if line.startswith("vs_")]
+        assert told
+        assert all(f": in {was}" in line for line in told)

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -260,6 +260,9 @@ class PlacedStore(StoreVectors):
 
     def rows(self, ids: Sequence[int]) -> dict[int, Vectors]:
         return self._place.ask(lambda held: held.rows(ids)) if ids else {}
+
+    def _held(self) -> Mapping[int, str]:
+        return self._place.ask(lambda held: held.digests(self.store_id))
 
     def _insert(
         self, ids: Sequence[int], documents: Sequence[str], digests: Sequence[str], vectors: Vectors
