@@ -22,7 +22,7 @@ def test_the_sdks_and_langchain_work_unchanged(stack: Stack, python: Path) -> No
         PRAXIS_TEST_MODEL=MODEL,
         PRAXIS_TEST_ASSISTANT="labour-law",
         PRAXIS_TEST_EMBEDDING="multilingual-e5-small",
-        PRAXIS_TEST_CAN="schema logprobs",
+        PRAXIS_TEST_CAN="schema logprobs responses",
     )
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/clients"]
     ran = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=900)

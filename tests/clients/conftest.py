@@ -4,7 +4,7 @@ The suite knows nothing of Praxis but what an application knows, so that it runs
 PRAXIS_TEST_URL (the gateway's root), PRAXIS_TEST_KEY and PRAXIS_TEST_MODEL say where and what to ask;
 PRAXIS_TEST_EMBEDDING and PRAXIS_TEST_ASSISTANT, where documents are served, name the embedding model and an assistant.
 PRAXIS_TEST_CAN and PRAXIS_TEST_REFUSES list what the model's engine can do, and what the gateway refuses in its name
-(tools, schema, logprobs, images); PRAXIS_TEST_THINKING lists models that think, each with the field that its thinking is
+(tools, schema, logprobs, images, responses); PRAXIS_TEST_THINKING lists models that think, each with the field that its thinking is
 in (`model=reasoning_content`); PRAXIS_TEST_FAILING lists models that always fail, each with its status (`model=503`).
 PRAXIS_TEST_ADMIN_KEY is an operator's key.
 A module whose subject is not given, or not installed, is not collected.
@@ -24,7 +24,7 @@ for subject, module in {
 }.items():
     if subject not in os.environ:
         collect_ignore += [module]
-for ability in ("tools", "schema", "logprobs", "images"):
+for ability in ("tools", "schema", "logprobs", "images", "responses"):
     if ability not in os.environ.get("PRAXIS_TEST_CAN", "").split():
         collect_ignore += [f"test_{ability}.py", f"test_langchain_{ability}.py"]
 if "PRAXIS_TEST_URL" not in os.environ:

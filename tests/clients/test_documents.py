@@ -148,6 +148,42 @@ def test_an_assistant_cites_streaming_and_not(client: OpenAI, assistant: str) ->
     assert chunks[-1].choices[0].finish_reason in ("stop", "length")
 
 
+def test_a_response_searches_files_and_annotates(
+    client: OpenAI, model: str, store: VectorStore, file: FileObject
+) -> None:
+    client.vector_stores.files.create_and_poll(file.id, vector_store_id=store.id)
+    tools: Any = [{"type": "file_search", "vector_store_ids": [store.id]}]
+    response = client.responses.create(
+        model=model, input=QUESTION, tools=tools, include=["file_search_call.results"], max_output_tokens=40
+    )
+    search, message = response.output[0], response.output[-1]
+    assert search.type == "file_search_call"
+    assert search.results
+    assert "每册每日缴纳滞纳金两角" in "".join(each.text or "" for each in search.results)
+    assert message.type == "message"
+    assert response.output_text
+    for part in message.content:
+        assert part.type == "output_text"
+        assert {each.type for each in part.annotations} <= {"file_citation"}
+        assert {each.model_dump()["file_id"] for each in part.annotations} <= {file.id}
+
+
+def test_an_assistant_s_response_streams(client: OpenAI, assistant: str) -> None:
+    with client.responses.create(
+        model=assistant, input="加班工资怎么计算？", max_output_tokens=40, stream=True
+    ) as events:
+        seen = list(events)
+    kinds = [event.type for event in seen]
+    assert kinds[0] == "response.created"
+    assert kinds[-1] in ("response.completed", "response.incomplete")
+    assert "response.file_search_call.completed" in kinds
+    final: Any = seen[-1]
+    assert final.response.model == assistant
+    assert final.response.output_text == "".join(
+        event.delta for event in seen if event.type == "response.output_text.delta"
+    )
+
+
 def test_what_is_not_there_is_said(client: OpenAI, store: VectorStore) -> None:
     with pytest.raises(NotFoundError):
         client.vector_stores.files.create(store.id, file_id="file-nobody")

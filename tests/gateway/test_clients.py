@@ -77,7 +77,7 @@ def engines(kind: str) -> House:
         others[name] = engine()
         after = 0.3 if status in (429, 503) else None
         others[name].script.always(faults.status(status, "The engine says why.", retry_after=after))
-    every = "tools schema logprobs images"
+    every = "tools schema logprobs images" + " responses" * (kind == "vllm")
     lightllm = kind == "lightllm"
     return House(
         kind,
