@@ -391,6 +391,21 @@ def test_nothing_is_wider_than_the_window(
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_on_a_tablet_the_bar_has_room_for_all(gateway: FakeGateway, ui_url: str, browser: Browser) -> None:
+    with page_of(browser, 820, 1180) as page:
+        sign_in(page, ui_url, KEY)
+        ask(page, "加班费怎么算？")
+        for again, switch in (("新对话", "English"), ("New conversation", "中文")):
+            # Its name is for those who cannot see it.
+            expect(page.get_by_role("button", name=again)).to_be_visible()
+            ends = [link.bounding_box() for link in page.get_by_test_id("stTopNavLink").all()]
+            account = page.locator(".st-key-account").bounding_box()
+            assert account is not None
+            assert len(ends) == 5
+            assert all(each and each["x"] + each["width"] <= account["x"] for each in ends)
+            page.get_by_role("button", name=switch).click()
+
+
 def test_the_pages_are_closed_to_others(ui_url: str) -> None:
     headers = httpx.get(ui_url).headers
     assert "img-src 'self' data: blob:" in headers["content-security-policy"]
