@@ -209,12 +209,12 @@ def test_a_kill_never_parts_an_act_from_its_line(tmp_path: Path, model: Path) ->
                 return
 
     with Rag(tmp_path, model) as rag:
-        for _ in range(3):
+        for last in (False, True):
             begun = done
             askers = [threading.Thread(target=come_and_go, args=(rag,)) for _ in range(4)]
             for each in askers:
                 each.start()
-            eventually(lambda begun=begun: done > begun + 20, "files come and go")  # type: ignore[misc]
+            eventually(lambda begun=begun: done > begun + 20, "files come and go", within=300)  # type: ignore[misc]
             rag.kill()
             for each in askers:
                 each.join(60)
@@ -226,5 +226,6 @@ def test_a_kill_never_parts_an_act_from_its_line(tmp_path: Path, model: Path) ->
             assert len(added) == len(set(added))
             assert len(deleted) == len(set(deleted))
             assert set(added) - set(deleted) == files
-            rag.start()
+            if not last:
+                rag.start()
     stopping.set()
