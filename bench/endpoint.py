@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +34,14 @@ class Failure(Exception):
         self.kind = kind
         self.message = message
         self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A JSON object, and the adapter's revision that answered, where one did."""
+
+    body: dict[str, Any]
+    revision: str | None
 
 
 class Gateway:
@@ -131,7 +140,11 @@ class Gateway:
         return [str(each.get("id")) for each in data] if isinstance(data, list) else []
 
     async def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The JSON object that the gateway replies with.
+        """The JSON object that the gateway replies with. Raises Failure, as `reply` does."""
+        return (await self.reply(method, path, body)).body
+
+    async def reply(self, method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
+        """What the gateway replies.
 
         Raises Failure. Pauses that the gateway asks for are made, and bounded; that nobody listens is waited out.
         """
@@ -158,7 +171,7 @@ class Gateway:
             self._notice(f"Nobody listens at {self.url}; waiting up to {self._patience:g} s.")
         return time.monotonic() - self._refused_since < self._patience
 
-    async def _once(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    async def _once(self, method: str, path: str, body: dict[str, Any] | None) -> Reply:
         try:
             async with asyncio.timeout(self._timeout):
                 reply = await self._client.request(method, path, json=body)
@@ -179,7 +192,7 @@ class Gateway:
             raise Failure("invalid", "The reply is no JSON.") from None
         if not isinstance(value, dict):
             raise Failure("invalid", "The reply is no JSON object.")
-        return value
+        return Reply(value, reply.headers.get("x-praxis-revision"))
 
 
 def _unusable(message: str) -> ConfigError:

@@ -43,8 +43,8 @@ def audit(
         tenant,
         action,
         object_,
-        None if since is None else moment(since, "--since", now),
-        None if until is None else moment(until, "--until", now),
+        moment(since, "--since", now),
+        moment(until, "--until", now),
     )
     rows, more = Audit(engine).read(wanted, limit)
     if rows or form is Format.json:

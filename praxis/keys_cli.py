@@ -158,7 +158,7 @@ def usage(
     rows = Usage(engine).read(
         [each.strip() for each in by.split(",") if each.strip()],
         since=moment(since, "--since", now),
-        until=None if until is None else moment(until, "--until", now),
+        until=moment(until, "--until", now),
         key=key,
         tenant=tenant,
         model=model,

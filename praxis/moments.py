@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import overload
 
 from praxis.errors import InvalidRequest
 
@@ -22,9 +23,15 @@ def seconds(text: str, param: str, unit: str = "s") -> float:
     return float(found[1]) * _SECONDS[found[2] or unit]
 
 
-def moment(text: str, param: str, now: float) -> float:
+@overload
+def moment(text: str, param: str, now: float) -> float: ...
+@overload
+def moment(text: None, param: str, now: float) -> None: ...
+def moment(text: str | None, param: str, now: float) -> float | None:
     """A point of time in Unix seconds: `7d` ago, the day `2026-03-31`, `2026-03-31T08:00` (UTC where it names no
-    zone), or Unix seconds themselves. Raises InvalidRequest."""
+    zone), or Unix seconds themselves; None of nothing. Raises InvalidRequest."""
+    if text is None:
+        return None
     text = text.strip()
     if _UNIX.fullmatch(text):
         return float(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.endpoint import Failure, Gateway
@@ -47,7 +47,8 @@ class Sampling:
 class Answer:
     """What a target said; `truncated` when it ran into the limit of new tokens.
 
-    `citations` and `unverified` are the gateway's own about a grounded answer; None of one that is not.
+    `citations` and `unverified` are the gateway's own about a grounded answer; None of one that is not. `revision` is
+    the adapter's that answered, if one did.
     """
 
     text: str
@@ -56,6 +57,7 @@ class Answer:
     completion_tokens: int | None
     citations: list[dict[str, Any]] | None = None
     unverified: list[dict[str, Any]] | None = None
+    revision: str | None = None
 
 
 async def ask(gateway: Gateway, model: str, example: Example, sampling: Sampling) -> Answer:
@@ -63,7 +65,8 @@ async def ask(gateway: Gateway, model: str, example: Example, sampling: Sampling
     body: dict[str, Any] = {"model": model, "messages": example.messages, **sampling.fields()}
     if example.tools:
         body["tools"] = example.tools
-    return _answer(await gateway.request("POST", "/v1/chat/completions", body))
+    reply = await gateway.reply("POST", "/v1/chat/completions", body)
+    return replace(_answer(reply.body), revision=reply.revision)
 
 
 def _answer(reply: dict[str, Any]) -> Answer:

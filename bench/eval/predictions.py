@@ -20,6 +20,7 @@ class Prediction:
     """One line. `error` is `{"type", "message"}` where no answer came; `finished` is a Unix time in seconds.
 
     `citations` and `unverified` are what the gateway says a grounded answer rests on; None where it is not one.
+    `revision` is the adapter's that answered, if one did.
     """
 
     id: int
@@ -34,6 +35,7 @@ class Prediction:
     completion_tokens: int | None = None
     citations: list[dict[str, Any]] | None = None
     unverified: list[dict[str, Any]] | None = None
+    revision: str | None = None
 
     def line(self) -> bytes:
         return json.dumps(asdict(self), ensure_ascii=False).encode() + b"\n"
@@ -67,12 +69,17 @@ def _prediction(number: int, value: Any) -> Prediction:
         completion_tokens=_integer(value.get("completion_tokens")),
         citations=objects(value.get("citations")),
         unverified=objects(value.get("unverified")),
+        revision=_text(value.get("revision")),
     )
 
 
 def objects(value: object) -> list[dict[str, Any]] | None:
     """The objects of a list; None of what is no list."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _number(value: object) -> float | None:

@@ -230,6 +230,7 @@ def _prediction(example: Example, answer: Answer | Failure, seconds: float) -> P
         completion_tokens=answer.completion_tokens,
         citations=answer.citations,
         unverified=answer.unverified,
+        revision=answer.revision,
     )
 
 

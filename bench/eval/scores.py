@@ -80,6 +80,7 @@ def score(
         "rows": len(predictions),
         "scored": len(answered),
         "errors": dict(sorted(Counter(each.error["type"] for each in predictions if each.error).items())),
+        "revisions": dict(sorted(Counter(each.revision for each in predictions if each.revision).items())),
         "truncated": sum(each.truncated for each in predictions),
         "empty_predictions": sum(not each.predict.strip() for each in answered),
         "empty_labels": sum(not each.label.strip() for each in answered),

@@ -69,7 +69,7 @@ def report(run: Run, language: Language, *, metric: str = "rouge-l") -> tuple[Pa
 
 
 def _row(name: str, scores: Mapping[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {"target": name}
+    row: dict[str, Any] = {"target": Cell(name, ", ".join(scores.get("revisions", ())))}
     for metric in METRICS:
         each = scores["intervals"].get(f"predict_{metric}")
         row[metric] = (

@@ -67,8 +67,8 @@ def routes(audit: Audit) -> APIRouter:
             tenant,
             action,
             object_,
-            None if since is None else moment(since, "since", now),
-            None if until is None else moment(until, "until", now),
+            moment(since, "since", now),
+            moment(until, "until", now),
         )
         rows, more = await asyncio.to_thread(audit.read, wanted, limit, after)
         lines = [AuditLine.model_validate(row) for row in rows]

@@ -57,7 +57,7 @@ def routes(usage: Usage) -> APIRouter:
         now = time.time()
         asked: dict[str, Any] = {
             "since": moment(since, "since", now),
-            "until": None if until is None else moment(until, "until", now),
+            "until": moment(until, "until", now),
             "key": key,
             "tenant": tenant,
             "model": model,

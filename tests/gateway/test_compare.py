@@ -117,6 +117,19 @@ def test_base_current_and_staged_revision_are_compared_and_the_scores_stay_with_
     assert "better" in again.stdout
 
 
+def test_a_run_keeps_which_revision_answered(running: Gateway) -> None:
+    revision = loaded(running, "kept", "a")
+    given = {"PRAXIS_API_KEY": running.user_key, "cwd": running.folder}
+    options = ["--dataset", "laws", "--dataset-dir", "data", "--url", running.url, "--out", "runs/kept"]
+    done = praxis("eval", "run", "--model", "law", "--model", "kept", *options, **given)
+    assert done.returncode == 0, done.stderr
+    for target, expected in (("law", {}), ("kept", {revision: 4})):
+        scored = praxis("eval", "score", f"runs/kept/{target}.jsonl", "--format", "json", **given)
+        assert json.loads(scored.stdout)["revisions"] == expected
+    assert praxis("eval", "report", "runs/kept", **given).returncode == 0
+    assert revision in (running.folder / "runs" / "kept" / "report.html").read_text("utf-8")
+
+
 def test_the_canary_is_the_candidate_unless_another_revision_is_named(running: Gateway, engine: VLLM) -> None:
     first = loaded(running, "tried", "a")
     second = loaded(running, "tried", "b", stage=True)
