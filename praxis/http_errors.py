@@ -30,7 +30,9 @@ async def _validation(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
     where = f"`{field}`: " if field else ""
-    return _render(InvalidRequest(f"{where}{first['msg']}.", param=field or None))
+    # What our own validators say comes with pydantic's name for it.
+    message = first["msg"].removeprefix("Value error, ").removesuffix(".")
+    return _render(InvalidRequest(f"{where}{message[:1].upper()}{message[1:]}.", param=field or None))
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

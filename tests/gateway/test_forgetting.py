@@ -243,6 +243,10 @@ def test_an_erasure_names_one(running: Gateway, whom: dict[str, str], status: in
     assert reply.status_code == status, reply.text
 
 
+def test_of_whom_is_asked_in_words_of_our_own(running: Gateway) -> None:
+    assert erase(running).json()["error"]["message"] == "Name a `tenant` or a `key`."
+
+
 def test_only_admins_erase(running: Gateway) -> None:
     key = running.keys.create(f"user-{next(NAMES)}")[1]
     conversation = begin(running, key)
