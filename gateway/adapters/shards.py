@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gateway.adapters.floats import Floats, narrow, rows, whole
 from gateway.adapters.lora import Patch
-from gateway.adapters.tensors import FLOATS, INDEX, Floats, Tensor, narrow
+from gateway.adapters.tensors import FLOATS, INDEX, Tensor
 from praxis.errors import PraxisError
 
 Wrote = Callable[[str, int], None]
@@ -57,7 +58,7 @@ class Item:
             return
         merged = _Merged(self.change) if self.change else None
         for first, count in self.source.blocks():
-            values = self.source.rows(first, count)
+            values = rows(self.source, first, count)
             if merged is not None:
                 values = merged.rows(values, first)
             limit = _LARGEST_F16 if self.dtype == "F16" else np.inf
@@ -83,12 +84,12 @@ class _Merged:
     def __init__(self, change: Change) -> None:
         patch = change.patch
         self._scaling = change.scaling
-        self._bias = patch.bias.read() if change.bias and patch.bias is not None else None
-        a, b = (None, None) if change.bias else (patch.a.read(), patch.b.read())
+        self._bias = whole(patch.bias) if change.bias and patch.bias is not None else None
+        a, b = (None, None) if change.bias else (whole(patch.a), whole(patch.b))
         if a is not None and b is not None:
             self._left, self._right = (a.T, b.T) if change.turned else (b, a)
         self._magnitude = (
-            None if change.bias or patch.magnitude is None else patch.magnitude.read().reshape(-1)
+            None if change.bias or patch.magnitude is None else whole(patch.magnitude).reshape(-1)
         )
 
     def rows(self, base: Floats, first: int) -> Floats:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from gateway.adapters.choice import CONFIG, choose
 from gateway.adapters.fit import Fit, check
 from gateway.adapters.lora import WEIGHTS, Lora, read_lora, wrong
@@ -94,10 +92,13 @@ def _check_size(folder: Path, fit: Fit) -> None:
 
 
 def _check_finite(lora: Lora) -> None:
+    from gateway.adapters.floats import (
+        is_finite,
+    )  # numpy: 12 MiB that a gateway needs only while it takes an adapter
+
     for tensor in lora.tensors:
-        for first, count in tensor.blocks():
-            if not np.isfinite(tensor.rows(first, count)).all():
-                raise wrong(
-                    f"`{tensor.file}` holds NaN or infinity in `{tensor.name}`; training diverged: "
-                    "take an earlier checkpoint, or train again with a smaller learning rate."
-                )
+        if not is_finite(tensor):
+            raise wrong(
+                f"`{tensor.file}` holds NaN or infinity in `{tensor.name}`; training diverged: "
+                "take an earlier checkpoint, or train again with a smaller learning rate."
+            )

@@ -1,4 +1,4 @@
-"""Tensors in safetensors files, read a block at a time with numpy alone: neither torch nor a whole model in memory.
+"""Where the tensors of safetensors files lie: names, types, shapes and bytes, without their numbers (gateway/adapters/floats.py).
 
 A file is 8 bytes of length, that much JSON, then the tensors that the JSON lists (the format's own README).
 """
@@ -12,12 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from praxis.errors import InvalidRequest
-
-Floats = NDArray[np.float32]
 
 INDEX = "model.safetensors.index.json"
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -46,48 +41,12 @@ class Tensor:
         """Elements of one row, which is all but the first dimension."""
         return math.prod(self.shape[1:])
 
-    def rows(self, first: int, count: int) -> Floats:
-        """`count` rows from `first` on as float32, shape (count, *rest). Raises InvalidRequest for a type that is no
-        plain float."""
-        if self.dtype not in FLOATS:
-            raise InvalidRequest(
-                f"`{self.file}` holds `{self.name}` as {self.dtype}; only F32, F16 and BF16 can be computed with.",
-                param="source",
-            )
-        wide = FLOATS[self.dtype] * self.width
-        with self.file.open("rb") as file:
-            file.seek(self.start + first * wide)
-            raw = file.read(count * wide)
-        return _widen(raw, self.dtype).reshape(-1, *self.shape[1:])
-
-    def read(self) -> Floats:
-        """All of it, as float32."""
-        return self.rows(0, self.shape[0] if self.shape else 1).reshape(self.shape)
-
     def blocks(self) -> Iterator[tuple[int, int]]:
         """First row and number of rows of each block that fits into `BLOCK`."""
         total = self.shape[0] if self.shape else 1
         step = max(1, BLOCK // max(1, 4 * self.width))
         for first in range(0, total, step):
             yield first, min(step, total - first)
-
-
-def narrow(values: Floats, dtype: str) -> bytes:
-    """`values` in `dtype` as a file holds them, each rounded to the nearest, ties to even."""
-    if dtype == "BF16":
-        bits = np.ascontiguousarray(values, dtype="<f4").view("<u4")
-        rounded = (bits + (((bits >> np.uint32(16)) & np.uint32(1)) + np.uint32(0x7FFF))) >> np.uint32(16)
-        return bytes(rounded.astype("<u2").data)
-    kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
-    with np.errstate(over="ignore"):  # the caller looks for infinities itself
-        return bytes(np.ascontiguousarray(values.astype(kinds[dtype])).data)
-
-
-def _widen(raw: bytes, dtype: str) -> Floats:
-    if dtype == "BF16":
-        return (np.frombuffer(raw, "<u2").astype("<u4") << np.uint32(16)).view("<f4")
-    kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
-    return np.frombuffer(raw, kinds[dtype]).astype(np.float32)
 
 
 def tensors_of(path: Path) -> dict[str, Tensor]:

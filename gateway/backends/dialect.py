@@ -48,8 +48,9 @@ class Dialect:
     answers_any_name = False
     """Whether the engine answers whatever `model` it is asked for, so that only its list tells what it serves."""
 
-    def check(self, path: str, call: Call) -> None:
-        """Raise InvalidRequest for what this engine would silently ignore to the client's harm."""
+    def check(self, path: str, call: Call, images: int) -> None:
+        """Raise InvalidRequest for what this engine would silently ignore to the client's harm; `images` is how many
+        pictures models.yaml lets a request to the model hold."""
 
     def load(self, text: str) -> Load | None:
         """What the answer of `load_path` says."""

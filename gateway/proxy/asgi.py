@@ -1,6 +1,6 @@
 """The hot path's way in through ASGI: reads the body, watches for the client leaving, and sends what a sink hears.
 
-It serves what the server's own protocol class (proxy/server.py) leaves to ASGI, and any other ASGI server.
+It serves what the server's own protocol class (gateway/server.py) leaves to ASGI, and any other ASGI server.
 """
 
 from __future__ import annotations

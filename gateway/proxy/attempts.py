@@ -17,10 +17,17 @@ class Attempts:
     """The attempts of one request. `target` is where it is, or was last; `error` what its client is told if no more
     can be tried."""
 
-    # What stays so for most requests is kept with the class: setting it for each is what takes the time.
-    count = 0
-    error: PraxisError | None = None
-    _budgeted: Backend | None = None
+    __slots__ = (
+        "_budgeted",
+        "_call",
+        "_choices",
+        "_session",
+        "_targets",
+        "count",
+        "error",
+        "target",
+        "tried",
+    )
 
     def __init__(self, targets: tuple[Target, ...], call: Call, session: str) -> None:
         self._targets = targets
@@ -29,6 +36,9 @@ class Attempts:
         self._session = session
         self.target = targets[0]
         self.tried: list[Replica] = []
+        self.count = 0
+        self.error: PraxisError | None = None
+        self._budgeted: Backend | None = None
 
     def next(self) -> Replica | Queue | None:
         """The replica to try now, or the queue to wait in for one; None when there is nothing left, and `error` says why."""

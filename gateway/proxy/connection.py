@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from gateway.proxy.head import Headers, Known, ReplyHead
+from gateway.proxy.writes import Writes
 
 IDLE_SECONDS = 3.5
 """How long an idle connection is kept. vLLM drops one after 5 s, and reusing it as it does so loses a request."""
@@ -60,7 +61,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self.idle_since = 0.0
 
-    def send(self, request: bytes, body: bytes, listener: Listener) -> None:
+    def send(self, request: bytes, body: bytes, writes: Writes, listener: Listener) -> None:
         """Write a request; `listener` hears the reply."""
         assert self._transport is not None
         self._listener = listener
@@ -68,10 +69,10 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         # One write, hence one system call, where the copy is cheap; a big body is not worth copying.
         if len(body) < 64 * 1024:
-            self._transport.write(request + body)
+            writes.put(self._transport, request + body)
         else:
-            self._transport.write(request)
-            self._transport.write(body)
+            writes.put(self._transport, request)
+            writes.put(self._transport, body)
 
     def pause(self) -> None:
         """Stop reading: the client is slower than the engine."""
@@ -262,7 +263,7 @@ class Pool:
         return connection
 
     def release(self, connection: Connection) -> None:
-        connection.idle_since = self._loop.time()
+        connection.idle_since = self.heard
         self._idle.append(connection)
 
     def forget(self, connection: Connection) -> None:

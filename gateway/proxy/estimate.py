@@ -11,13 +11,12 @@ _LARGE = 16 * 1024
 _PICTURE = 1_024
 _PICTURE_TOKENS = 1_000
 _MOST = 10_000_000
-_MOST_ANSWERED = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
 def cost(call: Call) -> int:
     """How many tokens a request may use: a quarter of its prompt's bytes, and the most that it lets be answered."""
     data = call.data
-    most = next((data[name] for name in _MOST_ANSWERED if data.get(name)), 0)
+    most = data.get("max_completion_tokens") or data.get("max_tokens") or data.get("max_output_tokens") or 0
     answers = data.get("n") or 1
     asked = most * answers if type(most) is int and type(answers) is int and most > 0 and answers > 0 else 0
     return min(prompt_tokens(call) + asked, _MOST)

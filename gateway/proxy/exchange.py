@@ -1,7 +1,7 @@
 """One request on its way to an engine and back: attempts, timeouts, cancellation, and an honest end.
 
 An `Exchange` is a state machine without input or output of its own. Below it a `Connection` tells it what the
-engine sends; above it a `Sink` takes what the client gets: the server's own protocol class (proxy/server.py) or
+engine sends; above it a `Sink` takes what the client gets: the server's own protocol class (gateway/server.py) or
 ASGI (proxy/asgi.py). What it learns goes into a `Record`, which the observers get when all is over.
 
 Nothing goes to the sink before the engine's first event (of a stream) or whole body (of a plain reply that is not too
@@ -10,9 +10,6 @@ long to hold), so that everything before it can be tried again elsewhere. Nothin
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from time import monotonic
 from typing import Any
@@ -21,35 +18,26 @@ import orjson
 
 from gateway.backends.dialect import seconds
 from gateway.proxy.attempts import Attempts, unavailable
-from gateway.proxy.call import Call
 from gateway.proxy.connection import Connection
 from gateway.proxy.edit import Edit
 from gateway.proxy.estimate import prompt_tokens
 from gateway.proxy.events import EventStream, Rename, rename, tokens
 from gateway.proxy.head import ReplyHead
 from gateway.proxy.plain import PlainReply
+from gateway.proxy.plan import Plan
 from gateway.proxy.record import Observer, Record
 from gateway.proxy.responses import PATH as RESPONSES
 from gateway.proxy.responses import ResponseStream
 from gateway.proxy.sink import Sink, send_error, shutting_down
 from gateway.proxy.sweep import Sweep
+from gateway.proxy.waiting import Dialing, InQueue
+from gateway.proxy.writes import Writes
 from gateway.routing.queue import Queue
 from gateway.routing.replica import Lease, Replica
-from gateway.routing.table import Target
-from praxis.errors import InternalError, Overloaded, PraxisError, UpstreamError, UpstreamTimeout
+from praxis.errors import Overloaded, PraxisError, UpstreamError, UpstreamTimeout
 
 MAX_ERROR = 64 * 1024
 AFTER_DONE_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class Plan:
-    """What is to be done: the call, where it may go, and the headers that it carries beyond the usual."""
-
-    path: str
-    call: Call
-    targets: tuple[Target, ...]
-    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 class Phase(Enum):
@@ -61,36 +49,65 @@ class Phase(Enum):
     OVER = auto()
 
 
+# Finding a member in its class takes Python 3.11 many times as long.
+QUEUED, CONNECTING, WAITING, STREAMING, DRAINING, OVER = Phase
+
+
 class Exchange:
     """Carries out one `Plan` into one `Sink`. `start` it once; `cancel` it when the client goes away."""
 
-    # What stays so for most requests is kept with the class: setting it for each is what takes the time.
-    _phase = Phase.CONNECTING
-    _deadline = 0.0
-    _queue: Queue | None = None
-    _sends = 0
-    _stalled = False
-    _lease: Lease | None = None
-    _connection: Connection | None = None
-    _connecting: asyncio.Task[None] | None = None
-    _fresh = True
-    _paused = False
-    _told = False
-    _reply: ReplyHead | None = None
-    _refusal: list[bytes] | None = None
-    _events: EventStream | None = None
-    _plain: PlainReply | None = None
+    __slots__ = (
+        "_attempts",
+        "_connection",
+        "_deadline",
+        "_events",
+        "_fresh",
+        "_lease",
+        "_loop",
+        "_observer",
+        "_paused",
+        "_phase",
+        "_plain",
+        "_plan",
+        "_record",
+        "_refusal",
+        "_reply",
+        "_sends",
+        "_sink",
+        "_stalled",
+        "_sweep",
+        "_target",
+        "_told",
+        "_total",
+        "_waiting",
+        "_writes",
+    )
 
-    def __init__(self, plan: Plan, sink: Sink, record: Record, sweep: Sweep, observer: Observer) -> None:
+    def __init__(
+        self, plan: Plan, sink: Sink, record: Record, sweep: Sweep, writes: Writes, observer: Observer
+    ) -> None:
         self._plan = plan
         self._sink = sink
         self._record = record
         self._sweep = sweep
+        self._writes = writes
         self._observer = observer
         self._loop = sweep.loop
         self._target = plan.targets[0]
         self._total = record.began + self._target.timeouts.total
         self._attempts = Attempts(plan.targets, plan.call, record.session)
+        self._phase = CONNECTING
+        self._deadline = 0.0
+        self._sends = 0
+        self._fresh = True
+        self._stalled = self._paused = self._told = False
+        self._waiting: InQueue | Dialing | None = None
+        self._connection: Connection | None = None
+        self._lease: Lease | None = None
+        self._reply: ReplyHead | None = None
+        self._refusal: list[bytes] | None = None
+        self._events: EventStream | None = None
+        self._plain: PlainReply | None = None
 
     # What the sink's owner calls
 
@@ -101,7 +118,7 @@ class Exchange:
 
     def cancel(self) -> None:
         """The client is gone: the engine is told at once by closing its connection."""
-        if self._phase is not Phase.OVER and self._phase is not Phase.DRAINING:
+        if self._phase is not OVER and self._phase is not DRAINING:
             self._record.outcome = "cancelled"
             self._finish()
 
@@ -135,10 +152,27 @@ class Exchange:
         if isinstance(found, Replica):
             self._begin_at(found)
         elif found is not None:
-            self._wait(found)
+            self._enter(found)
         else:
             assert self._attempts.error is not None
             self._fail(self._attempts.error)
+
+    def _enter(self, queue: Queue) -> None:
+        """Every replica is full."""
+        self._phase = QUEUED
+        self._deadline = self._total
+        # It may be over before `enter` returns.
+        self._waiting = place = InQueue(queue, self._attempts, self._record, self._granted, self._shed)
+        place.enter()
+
+    def _granted(self, replica: Replica) -> None:
+        self._waiting = None
+        self._begin_at(replica)
+
+    def _shed(self, error: PraxisError) -> None:
+        self._waiting = None
+        self._attempts.shed(error)
+        self._attempt()
 
     def _begin_at(self, replica: Replica) -> None:
         self._attempts.begin(replica)
@@ -152,99 +186,43 @@ class Exchange:
 
     def _dial(self, replica: Replica) -> None:
         self._fresh = True
-        self._phase = Phase.CONNECTING
+        self._phase = CONNECTING
         self._deadline = self._loop.time() + self._target.timeouts.connect
-        self._connecting = self._loop.create_task(self._connect(replica))
+        self._waiting = Dialing(replica, self._loop, self._connected, self._unreachable)
 
-    async def _connect(self, replica: Replica) -> None:
-        try:
-            connection = await replica.pool.connect()
-        except OSError as error:
-            self._connecting = None
-            replica.refused()
-            self._attempts.unreachable(replica)
-            reason = error.strerror or str(error) or type(error).__name__
-            down = Overloaded(
-                f"Backend `{self._target.backend.name}` is down: its replica cannot be reached ({reason}).",
-                retry_after=2,
-            )
-            self._attempt_failed(down)
-            return
-        self._connecting = None
+    def _connected(self, connection: Connection) -> None:
+        self._waiting = None
         self._send(connection)
+
+    def _unreachable(self, replica: Replica, error: OSError) -> None:
+        self._waiting = None
+        replica.refused()
+        self._attempts.unreachable(replica)
+        reason = error.strerror or str(error) or type(error).__name__
+        down = Overloaded(
+            f"Backend `{self._target.backend.name}` is down: its replica cannot be reached ({reason}).",
+            retry_after=2,
+        )
+        self._attempt_failed(down)
 
     def _send(self, connection: Connection) -> None:
         assert self._lease is not None
-        target, plan, record = self._target, self._plan, self._record
+        target, plan, record, replica = self._target, self._plan, self._record, self._lease.replica
+        self._connection = connection
+        self._sends += 1
         try:
-            body = plan.call.for_upstream(
-                target.upstream, target.defaults, count_tokens=not target.backend.dialect.counts_unasked
-            )
-        except orjson.JSONEncodeError:
-            self._fail(InternalError(f"`defaults` of model `{target.model}` in models.yaml are no JSON."))
+            head, body = plan.request(target, replica, record, self._sends)
+        except PraxisError as error:
+            self._fail(error)
             return
-        self._phase = Phase.WAITING
+        self._phase = WAITING
         self._reply = self._refusal = self._events = self._plain = None
         first = target.timeouts.first_event if plan.call.stream else target.first_byte
         self._deadline = self._total if first is None else self._loop.time() + first
-        self._connection = connection
-        self._sends += 1
+        record.replica = replica.url
         if not record.sent:
             record.sent = monotonic()
-        replica = self._lease.replica
-        record.replica = replica.url
-        # The engine gets an id of its own each time: engines misbehave when they see one twice.
-        head = b"%scontent-length: %d\r\nx-request-id: %s-%d\r\n%s\r\n" % (
-            replica.pool.head(plan.path, target.backend.api_key),
-            len(body),
-            record.request_id.encode(),
-            self._sends,
-            self._more() if record.traceparent or plan.headers else b"",
-        )
-        connection.send(head, body, self)
-
-    def _more(self) -> bytes:
-        """The lines of a request's head that few have."""
-        record, headers = self._record, list(self._plan.headers)
-        if record.traceparent:
-            headers.append((b"traceparent", record.traceparent.encode()))
-            if record.tracestate:
-                headers.append((b"tracestate", record.tracestate.encode()))
-        return b"".join(b"%s: %s\r\n" % each for each in headers)
-
-    # What the queue asks and tells
-
-    def _wait(self, queue: Queue) -> None:
-        """Every replica is full."""
-        self._phase = Phase.QUEUED
-        self._deadline = self._total
-        self._queue = queue
-        self._record.queued = monotonic()
-        queue.enter(self, self._key(), ahead=bool(self._attempts.tried))
-
-    def _key(self) -> str:
-        principal = self._record.principal
-        return principal.key_id if principal is not None else ""
-
-    def look(self) -> Replica | None:
-        return self._attempts.look()
-
-    def granted(self, replica: Replica) -> None:
-        self._leave()
-        self._begin_at(replica)
-
-    def shed(self, error: PraxisError) -> None:
-        self._leave()
-        self._attempts.shed(error)
-        self._attempt()
-
-    def _leave(self) -> None:
-        """Out of the queue, whoever it was that ended the wait."""
-        if self._queue is not None:
-            queue, self._queue = self._queue, None
-            queue.leave(self, self._key())
-            if not self._record.sent:
-                self._record.waited += monotonic() - self._record.queued
+        connection.send(head, body, self._writes, self)
 
     # What the connection tells
 
@@ -259,7 +237,7 @@ class Exchange:
             self._plain = PlainReply(self._names(), self._edit())
 
     def on_whole(self, head: ReplyHead, body: bytes) -> None:
-        if head.status != 200 or head.streams or self._phase is not Phase.WAITING:
+        if head.status != 200 or head.streams or self._phase is not WAITING:
             self.on_head(head)
             self.on_data(body)
             self.on_end()
@@ -277,9 +255,9 @@ class Exchange:
 
     def on_data(self, chunk: bytes) -> None:
         phase = self._phase
-        if phase is Phase.OVER or phase is Phase.DRAINING:
+        if phase is OVER or phase is DRAINING:
             return
-        if phase is Phase.STREAMING:
+        if phase is STREAMING:
             now = monotonic()
             self._deadline = now + self._target.timeouts.idle
             if self._events is not None:
@@ -297,7 +275,7 @@ class Exchange:
         except UpstreamError as error:
             self._fault(error)
             return
-        if events.started and self._phase is Phase.WAITING:
+        if events.started and self._phase is WAITING:
             if events.error is not None and not passed:
                 self._refused(self._status_of(events.error), orjson.dumps({"error": events.error}))
                 return
@@ -310,10 +288,10 @@ class Exchange:
             if not self._told:
                 self._tell()
             # The connection is worth keeping once the engine has closed the body, which follows at once.
-            self._phase = Phase.DRAINING
+            self._phase = DRAINING
             self._deadline = self._loop.time() + AFTER_DONE_SECONDS
             return
-        if passed and self._phase is Phase.STREAMING:
+        if passed and self._phase is STREAMING:
             self._sink.data(passed)
         if events.error is not None:
             self._fail(self._error(self._status_of(events.error), orjson.dumps({"error": events.error})))
@@ -321,7 +299,7 @@ class Exchange:
     def _on_plain(self, plain: PlainReply, chunk: bytes) -> None:
         passed = plain.feed(chunk)
         if passed:
-            if self._phase is Phase.WAITING:
+            if self._phase is WAITING:
                 self._begin(self._head.line)
                 self._count(plain.usage)
             self._sink.data(passed)
@@ -330,9 +308,9 @@ class Exchange:
 
     def on_end(self) -> None:
         self._connection = None
-        if self._phase is Phase.DRAINING:
+        if self._phase is DRAINING:
             self._finish()
-        elif self._phase is Phase.OVER:
+        elif self._phase is OVER:
             return
         elif self._refusal is not None:
             self._refused(self._head.status, b"".join(self._refusal))
@@ -374,10 +352,10 @@ class Exchange:
 
     def on_lost(self, reason: str) -> None:
         self._connection = None
-        if self._phase is Phase.DRAINING:
+        if self._phase is DRAINING:
             self._finish()
             return
-        if self._phase is Phase.OVER:
+        if self._phase is OVER:
             return
         if not self._fresh and self._reply is None:
             # The engine closed an idle connection just as it was used again: the request never arrived.
@@ -391,7 +369,7 @@ class Exchange:
     def _begin(self, lines: bytes, length: int | None = None) -> None:
         """The reply begins: from here on nothing is tried again."""
         record, target, plan = self._record, self._target, self._plan
-        self._phase = Phase.STREAMING
+        self._phase = STREAMING
         record.first_event = monotonic()
         self._deadline = record.first_event + target.timeouts.idle
         if self._lease is not None and self._lease.trial:
@@ -448,7 +426,7 @@ class Exchange:
         """The replica broke or fell silent."""
         if self._lease is not None:
             self._lease.failed()
-        if self._phase is Phase.STREAMING:
+        if self._phase is STREAMING:
             self._fail(error)
         else:
             self._attempt_failed(error)
@@ -464,10 +442,10 @@ class Exchange:
 
     def _fail(self, error: PraxisError) -> None:
         """The end that the client is told of: an error reply, or in mid-stream an error event and no `[DONE]`."""
-        if self._phase in (Phase.OVER, Phase.DRAINING):
+        if self._phase in (OVER, DRAINING):
             return
         self._record.error = error.type
-        if self._phase is not Phase.STREAMING:
+        if self._phase is not STREAMING:
             self._record.outcome = str(error.status)
             send_error(self._sink, error, self._record.request_id)
         else:
@@ -479,12 +457,10 @@ class Exchange:
         self._finish()
 
     def _drop(self) -> None:
-        """Let go of the queue, the connection and the replica. Closing is what tells an engine to stop."""
-        if self._queue is not None:
-            self._leave()
-        if self._connecting is not None:
-            self._connecting.cancel()
-            self._connecting = None
+        """Let go of what it waits for, of the connection and of the replica. Closing is what tells an engine to stop."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -494,7 +470,7 @@ class Exchange:
 
     def _finish(self) -> None:
         """All is over: give everything back, and tell who watches."""
-        self._phase = Phase.OVER
+        self._phase = OVER
         self._drop()
         self._sweep.discard(self)
         if not self._told:
@@ -516,17 +492,17 @@ class Exchange:
 
     def check(self, now: float) -> None:
         """Called by the sweep: end what has run out of time."""
-        if self._phase is Phase.DRAINING and now >= self._deadline:
+        if self._phase is DRAINING and now >= self._deadline:
             self._finish()
         elif now >= self._total:
             self._timed_out("did not finish", "total")
         elif now < self._deadline or self._paused:
             return
-        elif self._phase is Phase.CONNECTING:
+        elif self._phase is CONNECTING:
             self._timed_out("could not be reached", "connect")
-        elif self._phase is Phase.WAITING:
+        elif self._phase is WAITING:
             self._timed_out("sent no first event", "first_event")
-        elif self._phase is Phase.STREAMING:
+        elif self._phase is STREAMING:
             self._timed_out("fell silent in mid-answer", "idle")
 
     def _timed_out(self, what: str, which: str) -> None:

@@ -16,7 +16,10 @@ Headers = list[tuple[bytes, bytes]]
 
 T = TypeVar("T")
 
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})\r\n", re.IGNORECASE)
+DIGITS = 9
+"""Of a length, at most."""
+
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,%d})\r\n" % DIGITS, re.IGNORECASE)
 _CLEAN_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE = re.compile(rb"[\x20-\x7e]{1,512}")
@@ -83,12 +86,14 @@ class ReplyHead:
 class Known(Generic[T]):
     """The bytes of a head that the parser has accepted, and what they `mean`."""
 
-    __slots__ = ("_after", "_before", "_start", "means")
+    __slots__ = ("_after", "_before", "_latest", "_rest", "_start", "means")
 
     def __init__(self, before: bytes, after: bytes, means: T) -> None:
         self._before = before
-        self._start = len(before)
         self._after = after
+        self._start = len(before)
+        self._rest = len(after)
+        self._latest = self._start + DIGITS + self._rest
         self.means = means
 
     @classmethod
@@ -106,9 +111,8 @@ class Known(Generic[T]):
         """The body of `data` if that is one whole message with this very head, else None."""
         if not data.startswith(self._before):
             return None
-        end = data.find(b"\r", self._start, self._start + 10)
-        digits = data[self._start : end]
-        if end < 0 or not digits.isdigit() or not data.startswith(self._after, end):
+        end = data.find(self._after, self._start, self._latest)
+        if end < 0 or not (digits := data[self._start : end]).isdigit():
             return None
-        start = end + len(self._after)
-        return data[start:] if int(digits) == len(data) - start else None
+        body = data[end + self._rest :]
+        return body if int(digits) == len(body) else None

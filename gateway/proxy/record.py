@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.proxy.head import Head
 from praxis.keys import Principal
 
 GAPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -29,9 +29,10 @@ class Ticket(Protocol):
         """The request is over and used so many tokens; None leaves the estimate. Called exactly once."""
 
 
+@dataclass(slots=True, eq=False)
 class Record:
     """One request from its arrival to its end. Instants are of `time.monotonic`, in seconds; 0 means that it never came.
-    uvloop's own clock, though the same, is read once a turn, in milliseconds: too coarse for what a gateway takes.
+    uvloop's own clock, though the same, counts milliseconds: too coarse for what a gateway takes.
 
     `model` is the public name asked for once it is known to exist, so that labels made of it stay bounded;
     `served_by` the name in models.yaml that answered, `revision` the `name@revision` of an adapter that was chosen.
@@ -46,53 +47,51 @@ class Record:
     whose tokens are counted where the document process asks that model.
     """
 
-    # What most requests never change stays with the class: setting it for each would take longer than the rest here.
+    request_id: str
+    path: str
+    at: float
+    began: float
+    session: str = ""
+    traceparent: str = ""
+    tracestate: str = ""
     principal: Principal | None = None
-    model = ""
-    stream = False
-    served_by = ""
-    revision = ""
-    backend = ""
-    replica = ""
-    attempts = 0
-    queued = 0.0
-    waited = 0.0
-    sent = 0.0
-    first_event = 0.0
-    last_event = 0.0
-    largest_gap = 0.0
-    gap_seconds = 0.0
-    gaps: Sequence[int] = ()
-    ended = 0.0
-    outcome = ""
-    error = ""
-    prompt_tokens = 0
-    completion_tokens = 0
-    made_with = ""
-    parent_span = ""
-    sampled = False
+    model: str = ""
+    stream: bool = False
+    served_by: str = ""
+    revision: str = ""
+    backend: str = ""
+    replica: str = ""
+    attempts: int = 0
+    queued: float = 0.0
+    waited: float = 0.0
+    sent: float = 0.0
+    first_event: float = 0.0
+    last_event: float = 0.0
+    largest_gap: float = 0.0
+    gap_seconds: float = 0.0
+    gaps: list[int] | None = None
+    ended: float = 0.0
+    outcome: str = ""
+    error: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    made_with: str = ""
+    parent_span: str = ""
+    sampled: bool = False
     ticket: Ticket | None = None
-
-    def __init__(self, request_id: str, head: Head, at: float, began: float) -> None:
-        self.request_id = request_id
-        self.path = head.path
-        self.session = head.session
-        self.traceparent = head.traceparent
-        self.tracestate = head.tracestate
-        self.at = at
-        self.began = began
 
     def streams(self) -> None:
         """The reply is a stream: its gaps count from here."""
         self.last_event = self.first_event
-        self._gaps = self.gaps = [0] * (len(GAPS) + 1)
+        self.gaps = [0] * (len(GAPS) + 1)
 
     def read(self, now: float) -> None:
         """More of the stream came."""
+        assert self.gaps is not None
         gap = now - self.last_event
         self.last_event = now
         self.gap_seconds += gap
-        self._gaps[bisect_left(GAPS, gap)] += 1
+        self.gaps[bisect_left(GAPS, gap)] += 1
         if gap > self.largest_gap:
             self.largest_gap = gap
 

@@ -32,6 +32,8 @@ class Target:
     upstream: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    images: int = 0
+    """How many pictures a request may hold, as models.yaml tells clients. It is the engine that refuses what is beyond."""
     adapter: bool = False
     revision: str = ""
     lazy: bool = False
@@ -41,6 +43,8 @@ class Target:
     lines: bytes = field(init=False)
     """What each of its replies says in its head of who answered."""
     first_byte: float | None = field(init=False)
+    serves: Serves | None = field(init=False)
+    """Which replicas can answer: an adapter must be loaded there; of a base the file is believed."""
 
     def __post_init__(self) -> None:
         # What every reply and every request would have to work out anew.
@@ -48,11 +52,7 @@ class Target:
         if self.revision:
             self.lines += f"x-praxis-revision: {self.revision}\r\n".encode()
         self.first_byte = self.timeouts.first_byte
-
-    @property
-    def serves(self) -> Serves | None:
-        """Which replicas can answer: an adapter must be loaded there; of a base the file is believed."""
-        return self._holds if self.adapter else None
+        self.serves = self._holds if self.adapter else None
 
     def _holds(self, replica: Replica) -> bool:
         return self.upstream in replica.models
@@ -210,6 +210,7 @@ def _routes(config: Config, adapters: list[LiveAdapter], backends: Mapping[str, 
             model.upstream,
             model.defaults,
             model.timeouts,
+            model.images,
             editor=editor(model.thinking, model.defaults, backend.dialect.editor),
         )
 

@@ -81,8 +81,8 @@ def test_who_is_in_use_stays_and_who_waits_too_long_is_told(
     assert ask(single, model="civil").status == 200
     gateway(slots(engine, wait=0.5))
     engine.script.next(faults.slow(gap=0.5))
-    asking = Asking(single, model="civil", stream=True)
     asked = len(engine.asked)
+    asking = Asking(single, model="civil", stream=True)
     eventually(lambda: len(engine.asked) > asked, "the engine was asked")
     reply = ask(single, model="labour")
     assert reply.status == 503

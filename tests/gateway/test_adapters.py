@@ -86,6 +86,12 @@ def test_a_loaded_adapter_answers_at_once_from_every_replica(
     assert ask(running, stream=stream).status == 200
 
 
+def test_an_adapter_sees_the_pictures_that_its_base_sees(running: Gateway, engine: VLLM, other: VLLM) -> None:
+    running.configure(house(engine, other, images=2))
+    load(running, "medical", "adapters/medical")
+    assert running.models()["medical"]["images"] == 2
+
+
 def test_an_unloaded_adapter_is_gone_everywhere(running: Gateway, engine: VLLM, other: VLLM) -> None:
     load(running, "medical", "adapters/medical")
     assert unload(running, "medical").status_code in (200, 204)
