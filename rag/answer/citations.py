@@ -193,6 +193,11 @@ class Annotator:
             case "figures":
                 figures = ", ".join(verdict.figures)
                 note = words.unsupported_figures.format(sentence=said, figures=figures)
+            case "case":
+                figures = ", ".join(verdict.figures)
+                note = words.other_case.format(sentence=said, figures=figures)
+            case "turned":
+                note = words.turned.format(clause=verdict.clause)
             case "article":
                 named = ", ".join(
                     _name(each.law if each.own_law else None, each.article) for each in verdict.named

@@ -15,6 +15,7 @@ Message = dict[str, Any]
 
 PASSAGE_TOKENS = 1_800  # more costs a small model more attention than it gains, and a CPU its time
 ANSWER_TOKENS = 768  # kept free for the answer where the request sets no limit
+IMAGE_TOKENS = 1_000  # of a picture: about what a model makes of a page or a photograph
 LEAST_PASSAGE_TOKENS = 60  # a shorter rest of a passage says nothing
 
 _WIDE = re.compile(r"[^\x00-\x7f]")
@@ -117,7 +118,14 @@ def _turns(messages: Sequence[Message]) -> list[list[Message]]:
 
 
 def _size(turn: Sequence[Message]) -> int:
-    return sum(estimate_tokens(message_text(message)) + _MESSAGE_OVERHEAD for message in turn)
+    text = sum(estimate_tokens(message_text(message)) + _MESSAGE_OVERHEAD for message in turn)
+    return text + IMAGE_TOKENS * sum(map(_images, turn))
+
+
+def _images(message: Message) -> int:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else ()
+    return sum(isinstance(part, dict) and part.get("type") == "image_url" for part in parts)
 
 
 def _best(hits: Sequence[Hit], budget: int) -> list[Hit]:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from praxis.errors import PraxisError
+from rag.answer.content import content_units
 from rag.answer.context import Message, estimate_tokens, message_text
 from rag.answer.prompts import WORDING, Language, quotable
 from rag.answer.statutes import looked_up, short_name
-from rag.answer.support import content_units
 from rag.generation import Refused
 
 SECONDS = 15.0

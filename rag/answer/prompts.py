@@ -37,6 +37,8 @@ class Wording:
     irrelevant: str  # nothing found is relevant enough
     unsupported: str  # note of a citation: takes `sentence`
     unsupported_figures: str  # takes `sentence`, `figures`
+    other_case: str  # a figure that the source states of another case; takes `sentence`, `figures`
+    turned: str  # it allows what the source forbids, or the other way round; takes `clause`
     unsupported_article: str  # takes `sentence`, `named`
     other_language: str  # the check cannot be made across scripts
     nearer: str  # appended to a note: takes `heading`
@@ -63,6 +65,8 @@ WORDING: dict[Language, Wording] = {
         irrelevant="知识库中没有找到能支持回答的内容。请先上传相关文件，或者换一种问法再试。",
         unsupported="引用的文字不能支持这句话：“{sentence}”",
         unsupported_figures="引用的文字中没有这句话里的数字（{figures}）：“{sentence}”",
+        other_case="引用的文字把这句话里的数字（{figures}）用于另一种情形：“{sentence}”",
+        turned="引用的文字对这一点说的正好相反：“{clause}”",
         unsupported_article="引用的不是这句话所说的{named}：“{sentence}”",
         other_language="引用的文字是另一种语言，无法自动核对",
         nearer="；更接近的是{heading}",
@@ -98,6 +102,8 @@ WORDING: dict[Language, Wording] = {
         ),
         unsupported="the cited text does not support this sentence: “{sentence}”",
         unsupported_figures="the cited text lacks figures of this sentence ({figures}): “{sentence}”",
+        other_case="the cited text states figures of this sentence ({figures}) of another case: “{sentence}”",
+        turned="the cited text says the opposite of this: “{clause}”",
         unsupported_article="the cited text is not {named}, which this sentence names: “{sentence}”",
         other_language="the cited text is in another language and cannot be checked automatically",
         nearer="; nearer to it is {heading}",

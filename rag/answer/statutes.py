@@ -6,8 +6,9 @@ Chinese and Arabic numerals are read alike, so that a text and its source can be
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 _DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _UNITS = {"十": 10, "百": 100, "千": 1000}
@@ -40,6 +41,15 @@ _QUANTITY = re.compile(
     rf"|(?P<arabic>\d[\d,]*(?:\.\d+)?)\s?(?P<scale>[万亿])?(?P<sign>%)?"
     rf"|(?P<han>[零〇一二两三四五六七八九十百千万亿]+)(?P<unit>{_UNIT})"
 )
+_COUNTED = re.compile(rf"\s?({_UNIT})")
+_SAME_UNITS = {"％": "倍", "%": "倍", "天": "日", "名": "人"}
+_REACH = r"[^，,。；;、：:\n]{0,6}$"  # 不低于工资的百分之八十
+_BOUND_BEFORE = re.compile(
+    rf"(?:(?P<no>[不未])[得能应可以]{{0,2}})?(?:(?P<more>超过|超出|高于|多于|大于|满)|(?P<less>低于|少于|小于)){_REACH}"
+    rf"|(?P<least>至少|最少|最低){_REACH}|(?P<most>不足|至多|最多|最高){_REACH}"
+)
+_BOUND_LENGTH = 16  # characters before a figure in which its bound may stand
+_BOUND_AFTER = re.compile(r"(?:及|或者)?(?:(?P<least>以上)|(?P<most>以下|以内|之内))")
 _ANY_HAN = re.compile(r"[零〇一二两三四五六七八九十百千万亿]+")
 _ORDINAL = re.compile(
     rf"第\s?{_NUMERAL}|^\s*[（(]?\d{{1,2}}[）).、．](?!\d)|[（(][一二三四五六七八九十]{{1,3}}[）)]", re.M
@@ -53,6 +63,25 @@ class Reference:
     law: str | None
     article: str | None  # canonical: 第四十四条, 第一百二十条之一
     own_law: bool  # the law is written with it, not inherited
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """An amount in prose: 150%, 百分之一百五十 and 1.5倍 are all 1.5 倍, 八小时 and 8个小时 both 8 小时.
+
+    Ordinals and article numbers are none. `unit` is None where no unit is written, or one that is not known; `bound` says
+    whether it is the least or the most that may be (不低于, 以上; 不得超过, 不满), or None where neither is written.
+    """
+
+    value: float
+    unit: str | None
+    bound: Literal["least", "most"] | None
+    written: str
+
+    @property
+    def key(self) -> str:
+        """What it is known by among words, none of which begins like it."""
+        return f"#{self.value:g}{self.unit or ''}"
 
 
 def read_numeral(text: str) -> int | None:
@@ -213,20 +242,55 @@ def without_references(text: str) -> str:
 
 
 def quantities(text: str, *, every: bool = False) -> dict[float, str]:
-    """The amounts that `text` states, each with how it is written there.
+    """The amounts that `text` states, each with how it is written there (see `Quantity`).
 
-    150%, 百分之一百五十 and 1.5倍 are all 1.5, 八小时 and 8小时 both 8. Ordinals and article numbers are none.
     `every` adds numerals without a unit, for the side that is searched.
     """
-    plain = _ORDINAL.sub(" ", without_references(text.translate(_FULL_WIDTH)))
+    plain = _without_ordinals(text)
     values: dict[float, str] = {}
-    for match in _QUANTITY.finditer(plain):
-        if (value := _value(match)) is not None:
-            values.setdefault(round(value, 6), match[0])
+    for each in _stated(plain):
+        values.setdefault(each.value, each.written)
     for bare in _ANY_HAN.findall(plain) if every else ():
         if (whole := read_numeral(bare)) is not None:
             values.setdefault(float(whole), bare)
     return values
+
+
+def stated(text: str) -> list[Quantity]:
+    """The amounts that `text` states, in order, each as often as it stands there."""
+    return list(_stated(_without_ordinals(text)))
+
+
+def _without_ordinals(text: str) -> str:
+    return _ORDINAL.sub(" ", without_references(text.translate(_FULL_WIDTH)))
+
+
+def _stated(plain: str) -> Iterator[Quantity]:
+    for match in _QUANTITY.finditer(plain):
+        if (value := _value(match)) is not None:
+            counted = None if match["unit"] else _COUNTED.match(plain, match.end())
+            end = counted.end() if counted else match.end()
+            unit = match["unit"] or (counted[1] if counted else None)
+            unit = "%" if match["percent"] or match["sign"] else unit
+            yield Quantity(
+                round(value, 6), _same_unit(unit), _bound(plain[: match.start()], plain[end:]), match[0]
+            )
+
+
+def _same_unit(unit: str | None) -> str | None:
+    plain = unit.removeprefix("个") if unit else None
+    return _SAME_UNITS.get(plain, plain) if plain else None
+
+
+def _bound(before: str, after: str) -> Literal["least", "most"] | None:
+    if found := _BOUND_AFTER.match(after):
+        return "least" if found["least"] else "most"
+    found = _BOUND_BEFORE.search(before[-_BOUND_LENGTH:])
+    if found is None:
+        return None
+    if found["more"] or found["less"]:
+        return "least" if bool(found["more"]) is not bool(found["no"]) else "most"
+    return "least" if found["least"] else "most"
 
 
 def _value(match: re.Match[str]) -> float | None:

@@ -4,6 +4,7 @@ A sentence is supported by a passage when all of these hold:
 
 - every figure in it stands in the passage or in the question (150% and 百分之一百五十 are one figure);
 - where it names articles, the passage is one of them, or names one of them itself;
+- the passage states its figures of the same case, and does not forbid what it allows (see rag/answer/clauses.py);
 - *coverage*, the share of its content found in the passage (character bigrams for Chinese, words otherwise, and
   each figure as much as three of them), plus *similarity*, the embedding's 0 to 1, reaches `SUPPORT`.
 
@@ -14,47 +15,42 @@ coverage than `SUPPORT - 1` can never pass, so the embedding is asked about few.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from rag.answer.clauses import Clauses
+from rag.answer.content import FIGURE_WEIGHT, content_units, is_han
 from rag.answer.statutes import (
     Reference,
     canonical_article,
     quantities,
     references,
     same_law,
-    without_references,
 )
 from rag.passages import Passage
 
 SUPPORT = 1.47
-FIGURE_WEIGHT = 3
 LEAST_CONTENT = 4  # units: 是的 says nothing that a source could support
 
-Reason = Literal["words", "figures", "article", "language"]
+Reason = Literal["words", "figures", "case", "turned", "article", "language"]
 Similarity = Callable[[Sequence[str], Sequence[str]], Awaitable[list[list[float]]]]
-
-_HAN_RUN = re.compile(r"[㐀-鿿]+")
-_WORD = re.compile(r"[a-z]{3,}")
-_NUMERALS = re.compile(r"[零〇一二两三四五六七八九十百千万亿]+|[\d０-９]+")
-_COMMON_WORDS = re.compile(
-    r"the|and|for|that|this|with|shall|are|was|were|been|from|have|has|not|may|any|such|under|which|who|will|your|you|its"
-    r"|their|his|her|they|them|than|then|there|these|those|into|upon|where|when|what|can|must|should"
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the check of one sentence against one passage found; `figures` are those that the passage lacks."""
+    """What the check of one sentence against one passage found.
+
+    `figures` are those that the passage lacks or states of another case; `clause` is what it says the other way round.
+    """
 
     supported: bool
     strength: float  # coverage + similarity, 0 to 2; coverage alone where the embedding was not asked
     reason: Reason = "words"
     figures: tuple[str, ...] = ()
     named: tuple[Reference, ...] = ()
+    clause: str = ""
 
     @property
     def may_pass(self) -> bool:
@@ -69,6 +65,10 @@ class _Source:
     @cached_property
     def units(self) -> frozenset[str]:
         return content_units(f"{self.passage.path}\n{self.passage.text}")
+
+    @cached_property
+    def clauses(self) -> Clauses:
+        return Clauses(self.passage.text)
 
     @cached_property
     def figures(self) -> frozenset[float]:
@@ -109,7 +109,7 @@ class Support:
         named = [each for each in references(sentence, self.laws, law) if each.article]
         units, figures = content_units(sentence), quantities(sentence)
         verdicts = [
-            self._by_words(source, coverage, units, figures, named)
+            self._by_words(source, coverage, sentence, units, figures, named)
             for source, coverage in zip(self._sources, self.coverage(sentence), strict=True)
         ]
         if len(units) + len(figures) < LEAST_CONTENT:
@@ -126,6 +126,7 @@ class Support:
         self,
         source: _Source,
         coverage: float,
+        sentence: str,
         units: frozenset[str],
         figures: dict[float, str],
         named: Sequence[Reference],
@@ -137,24 +138,14 @@ class Support:
         missing = [written for value, written in figures.items() if value not in source.figures | self._asked]
         if missing:
             return Verdict(False, coverage, "figures", figures=tuple(missing))
-        if not coverage and units and source.units and _is_han(units) != _is_han(source.units):
+        if not coverage and units and source.units and is_han(units) != is_han(source.units):
             return Verdict(False, coverage, "language")
+        if coverage >= SUPPORT - 1:
+            if misplaced := source.clauses.misplaced(sentence):
+                return Verdict(False, coverage, "case", figures=tuple(misplaced))
+            if turned := source.clauses.turned(sentence):
+                return Verdict(False, coverage, "turned", clause=turned)
         return Verdict(False, coverage)
-
-
-def content_units(text: str) -> frozenset[str]:
-    """What can be compared word by word: bigrams of Han characters and words of the Latin script.
-
-    Law names, article numbers and numerals are left out; they are compared by value.
-    """
-    plain = _NUMERALS.sub(" ", without_references(text)).lower()
-    bigrams = {run[n : n + 2] for run in _HAN_RUN.findall(plain) for n in range(len(run) - 1)}
-    words = {word for word in _WORD.findall(plain) if not _COMMON_WORDS.fullmatch(word)}
-    return frozenset(bigrams | words)
-
-
-def _is_han(units: frozenset[str]) -> bool:
-    return sum(bool(_HAN_RUN.match(unit)) for unit in units) * 2 > len(units)
 
 
 def _is(source: _Source, reference: Reference) -> bool:

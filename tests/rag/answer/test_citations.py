@@ -98,6 +98,17 @@ def test_a_wrong_figure_is_neither_attributed_nor_verified() -> None:
     assert "百分之四百" in note
 
 
+def test_a_figure_of_another_case_and_a_dropped_prohibition_are_told() -> None:
+    said = "安排劳动者延长工作时间的，支付不低于工资的百分之二百的工资报酬"
+    assert answer(f"{said}。")[0] == f"{said}。"
+    verified, note = notes(answer(f"{said}[3]。")[1])[3]
+    assert (verified, note) == (False, f"引用的文字把这句话里的数字（百分之二百）用于另一种情形：“{said}”")
+    verified, note = notes(answer("Wages: 工资可以克扣或者无故拖欠[4].", language="en")[1])[4]
+    assert not verified
+    assert note is not None
+    assert note.startswith("the cited text says the opposite of this")
+
+
 def test_figures_of_the_question_may_be_repeated() -> None:
     said = "月薪8000元的，法定休假日安排劳动者工作应支付不低于工资的百分之三百的工资报酬。"
     assert notes(answer(said)[1]) == {3: (True, "attributed")}

@@ -146,3 +146,16 @@ def test_a_question_without_text_is_refused(content: Any) -> None:
 def test_the_hostile_text_is_hostile() -> None:
     assert CLOSE in HOSTILE
     assert "<|im_end|>" in HOSTILE
+
+
+def test_pictures_stay_with_their_question_and_take_their_room() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}}
+    earlier: list[Message] = [
+        {"role": "user", "content": [{"type": "text", "text": "这张呢？"}, picture]},
+        {"role": "assistant", "content": "好。"},
+    ]
+    asked: Message = {"role": "user", "content": [{"type": "text", "text": "加班费怎么算？"}, picture]}
+    wide = pack([*earlier, asked], hits(), language="zh", window=8000)
+    assert wide.messages[1:] == [*earlier, asked]
+    narrow = pack([*earlier, asked], hits(), language="zh", window=2200, answer_tokens=100)
+    assert narrow.messages[1:] == [asked]

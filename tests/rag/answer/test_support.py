@@ -1,12 +1,18 @@
 """The support check: words, figures and named articles first, the embedding where the words leave it open."""
 
+import re
 from collections.abc import Sequence
 
 import anyio
 import pytest
 
-from rag.answer.support import SUPPORT, Support, Verdict, content_units
+from rag.answer.clauses import Clauses
+from rag.answer.content import content_units
+from rag.answer.support import SUPPORT, Support, Verdict
 from tests.rag.answer.corpus import articles
+from tests.rag.conftest import SAMPLES
+
+OPPOSITES = [("不得", "可以"), ("应当", "不得"), ("可以", "不得")]
 
 
 class Embedding:
@@ -63,6 +69,69 @@ def test_what_an_article_says_is_supported_by_it_alone(sentence: str, article: s
 )
 def test_nothing_else_is_supported_however_similar(sentence: str) -> None:
     assert supporting(sentence, similarity=1.0) == []
+
+
+@pytest.mark.parametrize(
+    ("sentence", "figures"),
+    [
+        ("安排劳动者延长工作时间的，支付不低于工资的百分之二百的工资报酬", ["百分之二百"]),
+        ("休息日安排劳动者工作又不能安排补休的，加班费不低于工资的300%", ["300%"]),
+        ("延长工作时间的支付工资的150%，休息日的支付300%，法定休假日的支付200%", ["300%", "200%"]),
+        ("因特殊原因需要延长工作时间的，每日不得超过一小时", ["一小时"]),
+    ],
+)
+def test_a_figure_of_another_case_is_no_support(sentence: str, figures: list[str]) -> None:
+    verdicts = [each for each in check(sentence) if each.reason == "case"]
+    assert [list(each.figures) for each in verdicts] == [figures]
+    assert supporting(sentence) == []
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "延长工作时间的支付工资的150%，休息日的支付200%，法定休假日的支付300%",
+        "不低于工资150%的工资报酬用于延长工作时间，200%用于休息日，300%用于法定休假日",
+        "一般每日不得超过一小时，因特殊原因每日不得超过三小时，每月不得超过三十六小时",
+        "工资不能克扣，也不能无故拖欠",
+        "工资不得低于约定，克扣工资是禁止的",
+        "用人单位协商后有权延长工作时间，一般每日最多一小时",
+        "每月延长工作时间超过三十六小时是违反规定的",
+    ],
+)
+def test_the_same_in_other_words_is_neither_misplaced_nor_turned_round(sentence: str) -> None:
+    assert not {each.reason for each in check(sentence)} & {"case", "turned"}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "clause"),
+    [
+        ("工资可以克扣或者无故拖欠", "工资可以克扣或者无故拖欠"),
+        ("工资不得以货币形式按月支付给劳动者本人", "工资不得以货币形式按月支付给劳动者本人"),
+        ("经协商，每月延长工作时间可以超过三十六小时", "每月延长工作时间可以超过三十六小时"),
+        (
+            "法定休假日安排劳动者工作的，支付不超过工资的百分之三百的工资报酬",
+            "支付不超过工资的百分之三百的工资报酬",
+        ),
+    ],
+)
+def test_the_opposite_is_no_support(sentence: str, clause: str) -> None:
+    assert clause in {each.clause for each in check(sentence) if each.reason == "turned"}
+    assert supporting(sentence) == []
+
+
+def test_nothing_that_a_statute_says_is_taken_for_its_opposite_and_most_that_it_does_not_say_is() -> None:
+    text = (SAMPLES / "中华人民共和国劳动法.txt").read_text(encoding="utf-8")
+    turned = told = 0
+    for article in re.split(r"\n(?=第[一二三四五六七八九十百]+条)", text)[1:]:
+        passage = Clauses(article)
+        for clause in re.split(r"[。；，：\n]", article):
+            assert passage.misplaced(clause) == []
+            assert passage.turned(clause) is None
+            if opposite := next((clause.replace(a, b) for a, b in OPPOSITES if a in clause), None):
+                turned += 1
+                told += passage.turned(opposite) is not None
+    assert turned > 80
+    assert told / turned > 0.85
 
 
 def test_words_and_similarity_together_reach_the_threshold() -> None:
