@@ -18,8 +18,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from praxis.errors import ConfigError, Problem
 from praxis.references import references
-from praxis.section import STRICT, Days, Name, RootUrl, Seconds, read_secret, root_url
-from praxis.vector_store import PgVector, VectorStore
+from praxis.section import STRICT, Days, FolderUrl, Name, RootUrl, Seconds, read_secret, root_url
+from praxis.vector_store import Milvus, PgVector, Qdrant, VectorStore
 from praxis.yaml_lines import LinedYaml
 
 REDIS_PASSWORD = "PRAXIS_REDIS_PASSWORD"
@@ -172,11 +172,13 @@ class Thinking(Section):
 
 
 class Model(Section):
-    """`weights` is a folder with the model's weights on this machine, for what needs to look at them."""
+    """`weights` is a folder with the model's weights on this machine, for what needs to look at them. `images` is how many
+    pictures a request to it may hold; 0 where it sees none."""
 
     backend: str
     upstream: str
     weights: Path | None = None
+    images: Annotated[int, Field(strict=True, ge=0, le=1000)] = 0
     aliases: list[Name] = []
     defaults: dict[str, Any] = {}
     fallback: list[str] = []
@@ -227,6 +229,7 @@ class Rag(Section):
     embedding: Embedding = Embedding()
     reranker: Reranker | None = None
     vector_store: VectorStore = VectorStore()
+    files: FolderUrl | None = None
 
     def secret(self) -> str:
         """The secret by which gateway and rag know each other. Raises ConfigError when it is not set."""
@@ -375,6 +378,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "rag.embedding": Embedding,
     "rag.vector_store": VectorStore,
     "rag.vector_store.pgvector": PgVector,
+    "rag.vector_store.qdrant": Qdrant,
+    "rag.vector_store.milvus": Milvus,
     "assistants.*": Assistant,
     "retention": Retention,
 }

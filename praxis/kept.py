@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from praxis import audit, keys, usage
+from praxis.config import Config
 from praxis.state import Step
 from praxis.up import first_start
 
@@ -18,12 +19,14 @@ from praxis.up import first_start
 class Folder:
     """Files that the database names: they lie in `path` below the home, and `column` of `table` holds their names.
 
-    A file must be there before its row is and until its row is gone, and its bytes never change.
+    A file must be there before its row is and until its row is gone, and its bytes never change. `elsewhere` says of a
+    configuration where the files lie in place of that, if they do.
     """
 
     path: str
     table: str
     column: str
+    elsewhere: Callable[[Config], str | None] = lambda _: None
 
     def names(self, connection: Connection) -> set[str]:
         """The files that the database of `connection` names."""
@@ -41,6 +44,11 @@ class Kept:
     schemas: Mapping[str, Sequence[Step]]
     folders: Sequence[Folder] = field(default_factory=tuple)
     caches: Sequence[str] = field(default_factory=tuple)
+
+    def at_home(self, config: Config) -> Kept:
+        """The same without the folders whose files lie elsewhere."""
+        here = [each for each in self.folders if each.elsewhere(config) is None]
+        return replace(self, folders=here)
 
 
 def everything() -> Kept:

@@ -7,6 +7,8 @@ counted or owned by either.
 from __future__ import annotations
 
 import hashlib
+import os
+import pwd
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +30,16 @@ OPERATOR = "operator"
 
 ITSELF = Actor(OPERATOR)
 """Praxis, where it does by itself what else an operator does."""
+
+
+def at_terminal() -> Actor:
+    """Whoever runs the command, by the account of the operating system."""
+    try:
+        account = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        account = str(os.getuid())
+    return Actor(OPERATOR, f"terminal:{account}")
+
 
 _PREFIX = "sk-praxis-"
 _LAST_SECOND = 253_402_300_799

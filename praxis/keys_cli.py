@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +10,9 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Engine
 
-from praxis.audit import Actor
 from praxis.config import Config, load
 from praxis.errors import InvalidRequest
-from praxis.keys import OPERATOR, Keys, Quota
+from praxis.keys import Keys, Quota, at_terminal
 from praxis.moments import expiry, moment, readable, seconds
 from praxis.state import connect
 from praxis.tables import Format, render
@@ -26,15 +23,6 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.
 NameArgument = Annotated[str, typer.Argument(help="The key's name or id.")]
 
 keys = typer.Typer(help="Make, limit, rotate and revoke API keys; what they used.", no_args_is_help=True)
-
-
-def _actor() -> Actor:
-    """Whoever runs the command, by the account of the operating system."""
-    try:
-        account = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        account = str(os.getuid())
-    return Actor(OPERATOR, f"terminal:{account}")
 
 
 def _open(file: Path) -> tuple[Config, Engine]:
@@ -77,7 +65,7 @@ def create(
         knowledge=knowledge or None,
         expires_at=None if expires is None else expiry(expires, "--expires", time.time()),
         quota=Quota(rpm, tpm, concurrency),
-        by=_actor(),
+        by=at_terminal(),
     )
     typer.echo(secret)
 
@@ -110,7 +98,7 @@ def update(
     if not changes:
         raise InvalidRequest("Name what is to change: `--rpm`, `--tpm`, `--concurrency` or `--expires`.")
     opened = Keys(_open(config)[1])
-    typer.echo(render([_row(opened.get(opened.update(name, changes, _actor())))], Format.table))
+    typer.echo(render([_row(opened.get(opened.update(name, changes, at_terminal())))], Format.table))
 
 
 @keys.command("rotate")
@@ -125,13 +113,13 @@ def rotate(
 
     Without `--overlap` the old secret ends within two seconds.
     """
-    typer.echo(Keys(_open(config)[1]).rotate(name, seconds(overlap, "--overlap"), _actor())[1])
+    typer.echo(Keys(_open(config)[1]).rotate(name, seconds(overlap, "--overlap"), at_terminal())[1])
 
 
 @keys.command("revoke")
 def revoke(name: NameArgument, config: ConfigOption = Path("models.yaml")) -> None:
     """Revoke a key: within two seconds no gateway accepts it any more."""
-    typer.echo(f"revoked {Keys(_open(config)[1]).revoke(name, _actor())}")
+    typer.echo(f"revoked {Keys(_open(config)[1]).revoke(name, at_terminal())}")
 
 
 @keys.command("usage")

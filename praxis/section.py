@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -39,6 +40,25 @@ def root_url(value: Any) -> Any:
 
 
 RootUrl = Annotated[str, BeforeValidator(root_url)]
+
+
+def _folder_url(value: Any) -> Any:
+    parts = urlsplit(value) if isinstance(value, str) else None
+    if parts is None or not re.fullmatch(r"[a-z][a-z0-9]*", parts.scheme) or not (parts.netloc or parts.path):
+        raise ValueError(
+            "write a folder's URL such as s3://bucket/praxis, sftp://host/folder or file:///srv/praxis"
+        )
+    if parts.scheme in ("http", "https"):
+        raise ValueError("files cannot be written by HTTP; write a folder's URL such as s3://bucket/praxis")
+    if parts.password is not None or parts.query:
+        raise ValueError(
+            "secrets never stand in this file; give them by environment, such as `FSSPEC_SFTP_PASSWORD`"
+        )
+    return value.rstrip("/")
+
+
+FolderUrl = Annotated[str, BeforeValidator(_folder_url)]
+"""A folder in some file system, by fsspec's URLs."""
 
 STRICT = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 """How each section is read: no unknown keys, no changes after reading."""

@@ -9,7 +9,9 @@ import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.responses import JSONResponse
@@ -26,6 +28,7 @@ from rag.api import files as files_api
 from rag.api import shares as shares_api
 from rag.api.access import Access
 from rag.api.answering import Answers
+from rag.contents import Contents
 from rag.editions import Editions
 from rag.files import Files
 from rag.generation import Generation
@@ -68,7 +71,9 @@ def create_app(
     audit = Audit(engine)
     embedder = embedder or open_embedder(config, lambda: embedded_wheel(config))
     shelf = Shelf(engine, embedder, config.home / "rag" / "index", open_places(databases, engine, embedder))
-    files = Files(engine, config.home / "rag" / "files", shelf)
+    contents = Contents(config.rag.files, config.home / "rag" / "files")
+    contents.tidy()
+    files = Files(engine, contents, shelf)
     limits = limits or Limits()
     ingestion = Ingestion(engine, files, shelf, embedder, limits)
     library = Library(
@@ -98,7 +103,6 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(files.sweep)
         migrations.begin()
         tasks = [
             asyncio.create_task(_kept("loading", lambda: _load(library), once=True)),
@@ -129,7 +133,7 @@ def create_app(
     app.include_router(entries.routes(library, access, audit))
     app.include_router(shares_api.routes(shares, access))
     app.include_router(tuning.routes(tunings, access))
-    app.include_router(embeddings.routes(embedder, _decoder()))
+    app.include_router(embeddings.routes(embedder, _decoded))
     app.include_router(internal.routes(library, current))
     answers = Answers(library, generation, links, access, audit)
     app.include_router(chat.routes(answers, current))
@@ -195,17 +199,22 @@ async def _expire(library: Library) -> None:
     while True:
         for file in await asyncio.to_thread(library.files.expired):
             await asyncio.to_thread(library.files.delete, Actor(file.tenant), file.id)
+        await asyncio.to_thread(library.files.clear)
         await asyncio.to_thread(library.stores.expire)
         await asyncio.sleep(_SWEEP_SECONDS)
 
 
-def _decoder() -> Callable[[Sequence[int]], str]:
+def _decoded(tokens: Sequence[int]) -> str:
     """Text of cl100k_base tokens. A cut may have split a character; its broken half is left out of no text."""
+    return str(_cl100k_base().decode(list(tokens)))
+
+
+@cache
+def _cl100k_base() -> Any:
     from llama_index.core.utils import get_tokenizer
 
     # LlamaIndex carries a copy of the vocabulary and shows tiktoken where it is; nothing is downloaded.
     get_tokenizer("gpt-3.5-turbo")
     import tiktoken
 
-    encoding = tiktoken.get_encoding("cl100k_base")
-    return lambda tokens: encoding.decode(list(tokens))
+    return tiktoken.get_encoding("cl100k_base")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from praxis.errors import InvalidRequest, NotFound, NotPermitted, PraxisError, UpstreamError
+from praxis.backup.cli import ConfigOption
+from praxis.errors import InvalidRequest, NotFound, PraxisError
+from rag.speaking import POLL_SECONDS, Gateway, called
 
 URL = "http://127.0.0.1:8080"
-_POLL_SECONDS = 0.5
 
 UrlOption = Annotated[str, typer.Option("--url", envvar="PRAXIS_GATEWAY_URL", help="The gateway.")]
 NameArgument = Annotated[
@@ -34,7 +34,7 @@ def create(
     name: Annotated[str, typer.Argument(help="What it is to be called.")], url: UrlOption = URL
 ) -> None:
     """Make the knowledge base NAME; one that is there already is kept."""
-    gateway = _Gateway(url)
+    gateway = Gateway(url)
     found = gateway.find(name, shared=False)
     store = found or gateway.ask("POST", "/vector_stores", json={"name": name})
     typer.echo(f"{name} is {'there already' if found else 'made'}: {store['id']}")
@@ -54,7 +54,7 @@ def add(
 
     A file of the same name that is there already is replaced once the new one is in.
     """
-    gateway = _Gateway(url)
+    gateway = Gateway(url)
     store_id = gateway.store(name)
     older = {each["filename"]: each["id"] for each in gateway.files(store_id)}
     started = {path: gateway.upload(store_id, path, encoding) for path in files}
@@ -80,7 +80,7 @@ def list_knowledge(
     url: UrlOption = URL,
 ) -> None:
     """List the knowledge bases, own ones and those shared with you, or the files of NAME."""
-    gateway = _Gateway(url)
+    gateway = Gateway(url)
     if name is not None:
         for each in gateway.files(gateway.store(name)):
             typer.echo(f"{each['id']}  {each['status']:<11}  {each['filename']}")
@@ -90,7 +90,7 @@ def list_knowledge(
         counts, shared = each["file_counts"], each["shared"]
         mark = f"  shared to {shared['right']}" if shared else ""
         typer.echo(
-            f"{each['id']}  {_called(each) or '-'}  files={counts['completed']}/{counts['total']}{mark}"
+            f"{each['id']}  {called(each) or '-'}  files={counts['completed']}/{counts['total']}{mark}"
         )
     if not stores:
         typer.echo("There is none; `praxis knowledge create NAME` makes one.")
@@ -104,7 +104,7 @@ def search(
     url: UrlOption = URL,
 ) -> None:
     """Print the passages of NAME that answer QUESTION best."""
-    gateway = _Gateway(url)
+    gateway = Gateway(url)
     body = {"query": question, "max_num_results": limit}
     found = gateway.ask("POST", f"/vector_stores/{gateway.store(name)}/search", json=body)["data"]
     for each in found:
@@ -128,7 +128,7 @@ def remove(
 
     Files that another tenant added are taken out of it and stay that tenant's.
     """
-    gateway = _Gateway(url)
+    gateway = Gateway(url)
     store_id = gateway.store(name, whole=files is None)
     there = list(gateway.files(store_id))
     doomed = [each for each in there if files is None or {each["id"], each["filename"]} & set(files)]
@@ -155,7 +155,7 @@ def share(
     url: UrlOption = URL,
 ) -> None:
     """Let another tenant or key read NAME, or with `--write` change its files; without either, list its shares."""
-    gateway = _Gateway(url)
+    gateway = Gateway(url)
     path = f"/vector_stores/{gateway.store(name)}/shares"
     if tenant is None and key is None:
         listed = gateway.ask("GET", path)["data"]
@@ -176,7 +176,7 @@ def unshare(
     name: NameArgument, tenant: TenantOption = None, key: KeyOption = None, url: UrlOption = URL
 ) -> None:
     """Take NAME back from another tenant or key, at once."""
-    gateway = _Gateway(url)
+    gateway = Gateway(url)
     whom = {field: value for field, value in (("tenant", tenant), ("key", key)) if value is not None}
     gateway.ask("DELETE", f"/vector_stores/{gateway.store(name)}/shares", params=whom)
     typer.echo(f"{name} is no longer shared with {tenant or key}.")
@@ -185,13 +185,13 @@ def unshare(
 @knowledge.command("rebuild")
 def rebuild(name: NameArgument, url: UrlOption = URL) -> None:
     """Read and embed every file of NAME anew, after `rag.embedding` changed."""
-    gateway = _Gateway(url)
+    gateway = Gateway(url)
     store_id = gateway.store(name)
     gateway.ask("POST", f"/vector_stores/{store_id}/rebuild")
     while counts := gateway.ask("GET", f"/vector_stores/{store_id}")["file_counts"]:
         if not counts["in_progress"]:
             break
-        time.sleep(_POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
     typer.echo(f"{name}: {counts['completed']} of {counts['total']} files are searchable.")
     if counts["failed"]:
         raise typer.Exit(1)
@@ -214,7 +214,7 @@ def migrate(
     """
     if everything == (name is not None):
         raise InvalidRequest("Give a knowledge base, or `--all` for every one.")
-    gateway = _Gateway(url)
+    gateway = Gateway(url)
     path = (
         "/vector_stores/migrations" if everything else f"/vector_stores/{gateway.store(str(name))}/migration"
     )
@@ -228,7 +228,7 @@ def migrate(
             break
         done, total = (sum(each[key] for each in under_way) for key in ("done", "total"))
         typer.echo(f"\r{len(under_way)} to go: {done} of {total} vectors  ", nl=False, err=True)
-        time.sleep(_POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
     typer.echo("\r", nl=False, err=True)
     for each in moves:
         typer.echo(f"{name or each['vector_store_id']}: {_told_of_move(each)}")
@@ -244,6 +244,36 @@ def _told_of_move(move: Mapping[str, Any]) -> str:
         return f"in {move['provider']}."
     found = f"{move['count']} vectors, checksum {move['checksum'][:12]}, verified"
     return f"in {move['provider']}, moved from {move['from']} ({found})."
+
+
+@knowledge.command("move-files")
+def move_files(
+    to: Annotated[str, typer.Option(help="A folder's URL, such as s3://bucket/files.")],
+    config: ConfigOption = Path("models.yaml"),
+) -> None:
+    """Copy every uploaded file to another place, verified by count and SHA-256; then write it down as `rag.files`.
+
+    To be run on rag's machine. It may serve meanwhile: run this again for what came since.
+    """
+    from praxis import state
+    from praxis.audit import ALL, Audit, Line
+    from praxis.config import load
+    from praxis.keys import at_terminal
+    from rag.contents import Contents
+    from rag.moving_files import moved_files
+
+    loaded = load(config)
+    home = loaded.home / "rag" / "files"
+    engine = state.connect(loaded.state)
+    try:
+        moved = moved_files(engine, Contents(loaded.rag.files, home), Contents(to.rstrip("/"), home))
+        Audit(engine).add(at_terminal(), Line("file.copy", ALL, None, f"{moved.count} to {to}"))
+    finally:
+        engine.dispose()
+    size = f"{moved.bytes / 1e6:.1f} MB"
+    typer.echo(f"{moved.count} files ({size}, checksum {moved.checksum[:12]}) are in {to}, verified.")
+    if loaded.rag.files != to:
+        typer.echo(f"Stop rag, run this once more, write `rag.files: {to}` and start rag.", err=True)
 
 
 @knowledge.command("tune")
@@ -262,7 +292,7 @@ def tune(
     url: UrlOption = URL,
 ) -> None:
     """Let NAME learn from questions with known answers, measured on held-out ones and kept only where it helps."""
-    gateway = _Gateway(url)
+    gateway = Gateway(url)
     path = f"/vector_stores/{gateway.store(name)}/tuning"
     if forget:
         gateway.ask("DELETE", path)
@@ -272,7 +302,7 @@ def tune(
         gateway.ask("POST", path, json={"questions": _json_lines(questions), "seed": seed})
     while (state := gateway.ask("GET", path))["status"] == "in_progress":
         typer.echo(f"\r{name}: {state['progress']:.0%}", nl=False, err=True)
-        time.sleep(_POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
     if questions is not None:
         typer.echo("\r", nl=False, err=True)
     if state["status"] == "failed":
@@ -316,98 +346,3 @@ def _json_lines(path: Path) -> list[Any]:
             except ValueError as error:
                 raise InvalidRequest(f"`{path}` line {number} is no JSON ({error}).") from None
     return values
-
-
-def _called(store: Mapping[str, Any]) -> str:
-    """The name of a knowledge base; of a shared one with its tenant's before it."""
-    shared = store["shared"]
-    return f"{shared['tenant']}/{store['name']}" if shared else str(store["name"])
-
-
-class _Gateway:
-    """The Files and Vector Stores API of the gateway at `url`, with the key of `PRAXIS_API_KEY`."""
-
-    def __init__(self, url: str) -> None:
-        import httpx
-
-        key = os.environ.get("PRAXIS_API_KEY")
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._url = url
-        self._own: set[str] = set()
-        self._client = httpx.Client(base_url=url.rstrip("/") + "/v1", headers=headers, timeout=300)
-
-    def ask(self, method: str, path: str, **options: Any) -> Any:
-        """The JSON reply. Raises the error that the gateway answers with, or UpstreamError where it does not."""
-        import httpx
-
-        try:
-            response = self._client.request(method, path, **options)
-        except httpx.HTTPError as error:
-            raise UpstreamError(
-                f"The gateway at `{self._url}` cannot be reached ({error}); is `praxis up` running?"
-            ) from None
-        if response.is_success:
-            return response.json()
-        if response.status_code == 401 and "authorization" not in self._client.headers:
-            raise InvalidRequest("Set `PRAXIS_API_KEY` to a key; `praxis keys create NAME` makes one.")
-        try:
-            message = response.json()["error"]["message"]
-        except (ValueError, KeyError, TypeError):
-            message = f"The gateway at `{self._url}` answered {response.status_code}; see its log."
-        raise PraxisError(message)
-
-    def pages(self, path: str) -> Iterator[dict[str, Any]]:
-        """Every entry of a list."""
-        after: dict[str, str] = {}
-        while True:
-            page = self.ask("GET", path, params={"limit": "100", "order": "asc"} | after)
-            yield from page["data"]
-            if not page["has_more"] or not page["data"]:
-                return
-            after = {"after": page["data"][-1]["id"]}
-
-    def find(self, name: str, *, shared: bool = True) -> dict[str, Any] | None:
-        """The newest knowledge base of one's own called, or identified as, `name`; else a shared one, by its id or
-        TENANT/NAME: what others call theirs must not take the place of one's own."""
-        stores = list(self.pages("/vector_stores"))[::-1]
-        own = (each for each in stores if not each["shared"] and name in (each["name"], each["id"]))
-        lent = (each for each in stores if shared and each["shared"] and name in (_called(each), each["id"]))
-        return next(own, None) or next(lent, None)
-
-    def store(self, name: str, *, whole: bool = False) -> str:
-        """The id of a knowledge base. Raises NotFound, and NotPermitted where the `whole` of one is to go that is only
-        shared: its files would be gone before the gateway could refuse."""
-        if found := self.find(name):
-            if whole and found["shared"]:
-                raise NotPermitted(f"`{name}` is shared with you; only its owner deletes it.")
-            return str(found["id"])
-        raise NotFound(f"There is no knowledge base `{name}`; `praxis knowledge create {name}` makes it.")
-
-    def files(self, store_id: str) -> Iterator[dict[str, Any]]:
-        """The files of a knowledge base: id, filename, status."""
-        return self.pages(f"/vector_stores/{store_id}/files")
-
-    def remove(self, store_id: str, file_id: str) -> None:
-        """Delete a file, or where it is another tenant's take it out of the knowledge base."""
-        self.ask("DELETE", f"/vector_stores/{store_id}/files/{file_id}")
-        self._own = self._own or {each["id"] for each in self.pages("/files")}
-        if file_id in self._own:
-            self.ask("DELETE", f"/files/{file_id}")
-
-    def upload(self, store_id: str, path: Path, encoding: str | None) -> str:
-        """Send a file and put it into a knowledge base; its id."""
-        with path.open("rb") as content:
-            file = self.ask(
-                "POST", "/files", data={"purpose": "assistants"}, files={"file": (path.name, content)}
-            )
-        body = {"file_id": file["id"]} | ({"attributes": {"encoding": encoding}} if encoding else {})
-        self.ask("POST", f"/vector_stores/{store_id}/files", json=body)
-        return str(file["id"])
-
-    def settled(self, store_id: str, file_id: str) -> dict[str, Any]:
-        """A file in a knowledge base, once it is no longer in progress."""
-        while True:
-            entry: dict[str, Any] = self.ask("GET", f"/vector_stores/{store_id}/files/{file_id}")
-            if entry["status"] != "in_progress":
-                return entry
-            time.sleep(_POLL_SECONDS)

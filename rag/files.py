@@ -1,23 +1,30 @@
-"""Uploaded files: their bytes on disk, their rows in the database, their extracted text."""
+"""Uploaded files: their rows in the database, their extracted text, and with `rag.contents` their bytes.
+
+Bytes are there before their row and until it is gone. The leftovers are those that may lie there without one, because an
+upload or a deletion was cut short or the place of files was away; they are written down first, and cleared away.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import re
 import time
 import unicodedata
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import sqlalchemy as sa
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from praxis.audit import Actor, Line, note
 from praxis.errors import NotFound, TooLarge
 from praxis.state import writing
 from rag import tables
+from rag.contents import Contents, FilesAway
 from rag.index.shelf import Shelf
 from rag.ingest.document import Box, Document
 from rag.pages import Page, new_id, page_of
@@ -57,18 +64,42 @@ def no_file(file_id: str) -> NotFound:
     return NotFound(f"There is no file `{file_id}`; list yours with `GET /v1/files`.", param="file_id")
 
 
+_leftovers = tables.leftovers
+
+
 class Files:
     """The files of all tenants; each method sees only those of the tenant that it is given."""
 
-    def __init__(self, engine: Engine, folder: Path, shelf: Shelf) -> None:
+    def __init__(self, engine: Engine, contents: Contents, shelf: Shelf) -> None:
         self._engine = engine
-        self._folder = folder
+        self._contents = contents
         self._shelf = shelf
-        folder.mkdir(parents=True, exist_ok=True)
+        self._arriving: set[str] = set()
 
-    def path(self, file_id: str) -> Path:
-        """Where the bytes of a file are; its name comes from its id alone."""
-        return self._folder / file_id
+    @contextmanager
+    def at_hand(self, file_id: str) -> Iterator[Path]:
+        """A file with the bytes of a file on this machine, for as long as the context lasts. Raises NotFound, FilesAway."""
+        file = self.find(file_id)
+        if file is None:
+            raise no_file(file_id)
+        try:
+            path = self._contents.fetch(file_id, file.sha256)
+        except FileNotFoundError:
+            raise no_file(file_id) from None
+        try:
+            yield path
+        finally:
+            self._contents.release(path)
+
+    @asynccontextmanager
+    async def fetched(self, file_id: str) -> AsyncIterator[Path]:
+        """The same, for those who must not block."""
+        held = self.at_hand(file_id)
+        path = await asyncio.to_thread(held.__enter__)
+        try:
+            yield path
+        finally:
+            held.__exit__(None, None, None)
 
     async def store(
         self,
@@ -78,13 +109,14 @@ class Files:
         parts: AsyncIterator[bytes],
         lifetime: int | None,
     ) -> File:
-        """Write an upload of `owner` to disk as it comes in, then make it known. Raises TooLarge.
+        """Write an upload of `owner` down as it comes in, then make it known. Raises TooLarge, FilesAway.
 
         The row is written last: a file is there whole or not at all.
         """
         file_id = new_id("file-")
-        draft = self._folder / f".{file_id}"
+        draft = self._contents.draft(file_id)
         size, digest = 0, hashlib.sha256()
+        self._arriving.add(file_id)
         try:
             with draft.open("wb") as out:
                 async for part in parts:
@@ -97,18 +129,25 @@ class Files:
                     out.write(part)
                 out.flush()
                 os.fsync(out.fileno())
-            draft.rename(self.path(file_id))
+            now = int(time.time())
+            expires = now + lifetime if lifetime else None
+            name = clean_name(filename)
+            file = File(file_id, owner.tenant, name, purpose, size, digest.hexdigest(), now, expires)
+            await asyncio.to_thread(self._add, file, draft, owner)
         finally:
             draft.unlink(missing_ok=True)
-        now = int(time.time())
-        expires = now + lifetime if lifetime else None
-        name = clean_name(filename)
-        file = File(file_id, owner.tenant, name, purpose, size, digest.hexdigest(), now, expires)
+            self._arriving.discard(file_id)
+        return file
+
+    def _add(self, file: File, draft: Path, owner: Actor) -> None:
+        with writing(self._engine).begin() as connection:
+            leave_over(connection, file.id)
+        self._contents.put(file.id, draft)
         values = {name: getattr(file, name) for name in File.__dataclass_fields__}
         with writing(self._engine).begin() as connection:
             connection.execute(sa.insert(tables.files).values(values))
-            note(connection, owner, Line("file.add", file_id))
-        return file
+            connection.execute(sa.delete(_leftovers).where(_leftovers.c.file_id == file.id))
+            note(connection, owner, Line("file.add", file.id))
 
     def get(self, tenant: str, file_id: str) -> File:
         """Raises NotFound when the tenant has no such file."""
@@ -141,7 +180,10 @@ class Files:
         return [File(**row) for row in rows], more
 
     def delete(self, owner: Actor, file_id: str) -> None:
-        """Remove a file everywhere: disk, text, passages, vectors and words, in every store. Raises NotFound."""
+        """Remove a file everywhere: bytes, text, passages, vectors and words, in every store. Raises NotFound.
+
+        Where the place of files is away, its bytes, which nobody can ask for any more, go as soon as that is back.
+        """
         self.get(owner.tenant, file_id)
         entries = tables.entries.c
         with self._shelf.changing(self.standing(file_id)) as indexes:
@@ -154,11 +196,12 @@ class Files:
                 )
                 gone = connection.execute(sa.delete(tables.files).where(tables.files.c.id == file_id))
                 if gone.rowcount:  # another request may have been first
+                    leave_over(connection, file_id)
                     note(connection, owner, Line("file.delete", file_id))
             for index in indexes.values():
                 index.remove(file_id)
                 index.generation += 1
-        self.path(file_id).unlink(missing_ok=True)
+        self.clear()
 
     def document(self, file_id: str) -> Document | None:
         """The extracted text of a file, None while nobody has needed it yet."""
@@ -196,13 +239,21 @@ class Files:
         with self._engine.connect() as connection:
             return [File(**row) for row in connection.execute(query).mappings()]
 
-    def sweep(self) -> None:
-        """Clear away bytes without a row, which an upload or a deletion that was cut short has left.
+    def clear(self) -> None:
+        """Clear away the leftovers; those whose place is away stay for the next time."""
+        left = self._left_over() - self._arriving
+        # One that was arriving while the first was asked for may have come to be a file since.
+        with suppress(FilesAway):
+            for file_id in sorted(left & self._left_over()) if left else ():
+                self._contents.remove(file_id)
+                with writing(self._engine).begin() as connection:
+                    connection.execute(sa.delete(_leftovers).where(_leftovers.c.file_id == file_id))
 
-        Only for the start of the process, when nothing is being uploaded.
-        """
+    def _left_over(self) -> set[str]:
         with self._engine.connect() as connection:
-            known = set(connection.execute(sa.select(tables.files.c.id)).scalars())
-        for path in self._folder.iterdir():
-            if path.name not in known:
-                path.unlink(missing_ok=True)
+            return set(connection.execute(sa.select(_leftovers.c.file_id)).scalars())
+
+
+def leave_over(connection: Connection, file_id: str) -> None:
+    """Have the bytes of a file cleared away, inside the transaction after which no row names them."""
+    connection.execute(sa.insert(_leftovers).values(file_id=file_id))

@@ -5,4 +5,8 @@ from __future__ import annotations
 from praxis.kept import Folder, Kept
 from rag import tables
 
-KEPT = Kept({"rag": tables.STEPS}, [Folder("rag/files", "rag_file", "id")], ["rag/index"])
+KEPT = Kept(
+    {"rag": tables.STEPS},
+    [Folder("rag/files", "rag_file", "id", lambda config: config.rag.files)],
+    ["rag/index"],
+)

@@ -96,6 +96,13 @@ class Library:
             page = query.order_by(passages.id).offset(after).limit(limit)
             return [dict(row) for row in connection.execute(page).mappings()], total
 
+    def before(self, store_id: str, file_id: str, at: int) -> int:
+        """How many passages of a file end before the character `at` of its text."""
+        passages = tables.passages.c
+        here = sa.and_(passages.store_id == store_id, passages.file_id == file_id, passages.end <= at)
+        with self.engine.connect() as connection:
+            return connection.execute(sa.select(sa.func.count()).where(here)).scalar_one()
+
     def attributes(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
         """Per hit, the attributes of its file in its store and the passage's own facts."""
         passages = [each.passage for each in hits]

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from praxis.audit import Actor, Line, note
 from praxis.errors import InvalidRequest, PraxisError
 from praxis.state import writing
 from rag import tables
@@ -53,13 +54,13 @@ class Migrations:
         if self._thread.is_alive():
             self._thread.join()
 
-    def start(self, store_id: str, target: str) -> None:
+    def start(self, store_id: str, target: str, by: Actor) -> None:
         """Have a store's vectors moved to `target`; one that is there already stays. Raises InvalidRequest."""
-        self._mark(target, _stores.c.id == store_id)
+        self._mark(target, _stores.c.id == store_id, by)
 
-    def start_all(self, target: str) -> None:
+    def start_all(self, target: str, by: Actor) -> None:
         """Have the vectors of every store of the library moved to `target`. Raises InvalidRequest."""
-        self._mark(target, sa.true())
+        self._mark(target, sa.true(), by)
 
     def describe(self, store: Mapping[str, Any]) -> dict[str, Any]:
         """Where a store's vectors are, and how far they are on their way."""
@@ -79,7 +80,7 @@ class Migrations:
             rows = connection.execute(sa.select(_stores).order_by(_stores.c.id)).mappings().all()
         return [self.describe(dict(row)) for row in rows]
 
-    def _mark(self, target: str, which: sa.ColumnElement[bool]) -> None:
+    def _mark(self, target: str, which: sa.ColumnElement[bool], by: Actor) -> None:
         if target not in self._shelf.providers:
             known = ", ".join(f"`{each}`" for each in self._shelf.providers)
             raise InvalidRequest(
@@ -87,7 +88,11 @@ class Migrations:
                 param="to",
             )
         elsewhere = sa.func.coalesce(_stores.c.provider, EMBEDDED) != target
+        heading = sa.func.coalesce(_stores.c.moving, _stores.c.provider, EMBEDDED)
         with writing(self._engine).begin() as connection:
+            turned = sa.select(_stores.c.id).where(which, heading != target).order_by(_stores.c.id)
+            for store_id in connection.execute(turned).scalars().all():
+                note(connection, by, Line("knowledge.migrate", store_id, None, f"to {target}"))
             connection.execute(sa.update(_stores).where(which, elsewhere).values(moving=target, moved=None))
             # Whoever changes his mind, or asks for where it is, has nothing moved.
             connection.execute(sa.update(_stores).where(which, ~elsewhere).values(moving=None, moved=None))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from praxis.errors import InvalidRequest, NotFound, Overloaded
-from rag.files import File, Files, no_file
+from rag.files import File, Files
 from rag.ingest.document import Document
 from rag.ingest.worker import Limits, answered, child
 
@@ -53,14 +53,14 @@ class Pictures:
 
     async def draw(self, file: File, asked: Asked) -> Picture:
         """Raises NotFound, InvalidRequest where the file has no such page or it cannot be drawn, and Overloaded."""
-        path = self._files.path(file.id)
-        document = await asyncio.to_thread(self._checked, path, file, asked)
+        document = await asyncio.to_thread(self._document, file, asked)
         wanted, passage = await asyncio.to_thread(self._wanted, file.id, document, asked)
         if self._waiting >= _WAITING:
             raise Overloaded("Too many pages are being drawn; ask again shortly.", retry_after=2)
         self._waiting += 1
         try:
-            async with self._room:
+            async with self._room, self._files.fetched(file.id) as path:
+                await asyncio.to_thread(_check, path, file)
                 answer = await self._drawn(path, wanted)
         finally:
             self._waiting -= 1
@@ -74,19 +74,8 @@ class Pictures:
             base64.b64decode(answer["png"]), answer["pages"], answer["marked"], answer["top"], passage
         )
 
-    def _checked(self, path: Path, file: File, asked: Asked) -> Document | None:
-        """The file's text, as far as it was read; it must be a PDF and hold what is to be marked."""
-        try:
-            with path.open("rb") as content:
-                head = content.read(_HEAD)
-        except FileNotFoundError:
-            raise no_file(file.id) from None
-        if b"%PDF-" not in head:
-            raise InvalidRequest(
-                f"`{file.filename}` is no PDF, so it has no pages to look at; "
-                f"read its text with `GET /v1/files/{file.id}/content`.",
-                param="file_id",
-            )
+    def _document(self, file: File, asked: Asked) -> Document | None:
+        """The file's text, as far as it was read; it must hold what is to be marked."""
         document = self._files.document(file.id)
         if asked.end and (document is None or not 0 <= asked.start <= asked.end <= len(document.text)):
             raise InvalidRequest(
@@ -131,3 +120,15 @@ class Pictures:
         if answer is None:
             return {"error": "Drawing the page takes more than a page should; download the file instead."}
         return answer
+
+
+def _check(path: Path, file: File) -> None:
+    """Raises InvalidRequest where the file is no PDF."""
+    with path.open("rb") as content:
+        head = content.read(_HEAD)
+    if b"%PDF-" not in head:
+        raise InvalidRequest(
+            f"`{file.filename}` is no PDF, so it has no pages to look at; "
+            f"read its text with `GET /v1/files/{file.id}/content`.",
+            param="file_id",
+        )

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from praxis.audit import Actor, Line, note
 from rag import tables
+from rag.files import leave_over
 
 
 def take_place(connection: Connection, store_id: str, file_id: str) -> tuple[str | None, bool]:
@@ -34,5 +35,6 @@ def take_place(connection: Connection, store_id: str, file_id: str) -> tuple[str
     if owner.get(old) != owner.get(file_id) or connection.execute(elsewhere).first():
         return old, False
     connection.execute(sa.delete(files).where(files.c.id == old))
+    leave_over(connection, old)
     note(connection, Actor(owner[file_id]), Line("file.delete", old, None, f"replaced by {file_id}"))
     return old, True

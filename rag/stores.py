@@ -26,8 +26,9 @@ Row = dict[str, Any]
 STATUSES = ("in_progress", "completed", "failed", "cancelled")
 
 _stores, _entries, _batches = tables.stores, tables.entries, tables.batches
-_NAMED_ENTRIES = sa.select(_entries, tables.files.c.filename).join(
-    tables.files, tables.files.c.id == _entries.c.file_id
+_files = tables.files.c
+_NAMED_ENTRIES = sa.select(_entries, _files.filename, _files.bytes, _files.tenant).join(
+    tables.files, _files.id == _entries.c.file_id
 )
 
 

@@ -45,6 +45,12 @@ texts = sa.Table(
     Column("facts", sa.JSON),  # format, encoding, pages read by OCR, headings, notes
 )
 
+leftovers = sa.Table(
+    "rag_leftover",  # files whose bytes may lie somewhere though no row names them, until they are cleared away
+    _metadata,
+    Column("file_id", String(64), primary_key=True),
+)
+
 recognised = sa.Table(
     "rag_recognised",  # the lines of a file's pages that were read by OCR
     _metadata,
@@ -224,6 +230,7 @@ STEPS: Sequence[Step] = (
     _present,
     _present,
     _titled,
+    _present,
     _present,
     _present,
     _present,

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from praxis.config import load
+from praxis.config import Config, load
 from praxis.errors import PraxisError
+
+if TYPE_CHECKING:
+    from praxis.kept import Kept
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The operator's file.")]
 
@@ -29,12 +32,14 @@ def backup(
     from praxis.backup.take import back_up
     from praxis.kept import everything
 
-    kept = everything()
+    kept, loaded = everything(), load(config)
     with _disk(file):
-        manifest = back_up(load(config), file, kept)
+        manifest = back_up(loaded, file, kept.at_home(loaded))
     size = sum(each["bytes"] for each in manifest.files.values())
     typer.echo(f"{file}: the state and {len(manifest.files) - 1} files, {size / 1e6:.1f} MB.")
     typer.echo(f"Left out, for they are made again: {', '.join(kept.caches)}.", err=True)
+    for url in _elsewhere(kept, loaded):
+        typer.echo(f"Not in it: the uploaded files in `{url}`; see that they are kept there.", err=True)
 
 
 def restore(
@@ -49,10 +54,17 @@ def restore(
     from praxis.backup.restore import restore as put_back
     from praxis.kept import everything
 
+    kept, loaded = everything(), load(config)
     with _disk(file):
-        manifest = put_back(load(config), file, everything(), force=force)
+        manifest = put_back(loaded, file, kept.at_home(loaded), force=force)
     typer.echo(f"Restored the state and {len(manifest.files) - 1} files of {manifest.made_at}.")
+    for url in _elsewhere(kept, loaded):
+        typer.echo(f"The uploaded files are those in `{url}`, as they are now.", err=True)
     typer.echo("Look at `praxis keys list`: keys that were revoked since then work again.", err=True)
+
+
+def _elsewhere(kept: Kept, config: Config) -> list[str]:
+    return [url for each in kept.folders if (url := each.elsewhere(config)) is not None]
 
 
 @contextmanager

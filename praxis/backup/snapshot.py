@@ -20,7 +20,7 @@ from praxis.errors import PraxisError
 from praxis.kept import Folder, Kept
 from praxis.state import VERSIONS, advance, connect, writing
 
-_ROWS_AT_ONCE = 500
+_ROWS_AT_ONCE = 100  # a row may hold a picture
 
 
 def take(engine: Engine, target: Path, kept: Kept) -> None:

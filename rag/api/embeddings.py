@@ -34,7 +34,7 @@ def routes(embedder: Embedder, decode: Callable[[Sequence[int]], str]) -> APIRou
         encoding = body.get("encoding_format", "float")
         if encoding not in ("float", "base64"):
             raise InvalidRequest("`encoding_format` must be `float` or `base64`.", param="encoding_format")
-        texts = _texts(body.get("input"), decode)
+        texts = await run_in_threadpool(_texts, body.get("input"), decode)
         embed = embedder.queries if _is_query(body) else embedder.passages
         vectors = await run_in_threadpool(embed, texts)
         used = await run_in_threadpool(lambda: sum(embedder.count(each) for each in texts))

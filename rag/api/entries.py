@@ -21,25 +21,25 @@ class Entries:
     def __init__(self, library: Library) -> None:
         self._editions = library.editions
 
-    def told(self, entries: Sequence[Row]) -> list[dict[str, Any]]:
-        """The vector store file object of each."""
+    def told(self, entries: Sequence[Row], tenant: str) -> list[dict[str, Any]]:
+        """The vector store file object of each, as `tenant` sees it."""
         stores = {each["store_id"] for each in entries if each["edition"]}
         held = self._editions.by_file(list(stores)) if stores else {}
         return [
-            describe(each, held.get((each["store_id"], each["file_id"]), []))
-            if each["edition"]
-            else describe(each, [])
+            describe(
+                each, held.get((each["store_id"], each["file_id"]), []) if each["edition"] else [], tenant
+            )
             for each in entries
         ]
 
-    def one(self, entry: Row) -> dict[str, Any]:
+    def one(self, entry: Row, tenant: str) -> dict[str, Any]:
         """The vector store file object."""
-        return self.told([entry])[0]
+        return self.told([entry], tenant)[0]
 
 
-def describe(entry: Row, editions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """OpenAI's vector store file object; its id is the file's. `filename`, `progress`, `editions` and `replaces` are
-    ours."""
+def describe(entry: Row, editions: Sequence[Mapping[str, Any]], tenant: str) -> dict[str, Any]:
+    """OpenAI's vector store file object; its id is the file's. `filename`, `bytes`, `own`, `progress`, `editions` and
+    `replaces` are ours."""
     error = entry["error_code"] and {"code": entry["error_code"], "message": entry["error_message"]}
     size = {"max_chunk_size_tokens": entry["chunk_size"], "chunk_overlap_tokens": entry["chunk_overlap"]}
     return {
@@ -48,6 +48,8 @@ def describe(entry: Row, editions: Sequence[Mapping[str, Any]]) -> dict[str, Any
         "created_at": entry["created_at"],
         "vector_store_id": entry["store_id"],
         "filename": entry["filename"],
+        "bytes": entry["bytes"],
+        "own": entry["tenant"] == tenant,
         "status": entry["status"],
         "last_error": error,
         "usage_bytes": entry["usage_bytes"],
@@ -70,10 +72,13 @@ def routes(library: Library, access: Access, audit: Audit) -> APIRouter:
         asker: Asking,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         after: Annotated[int, Query(ge=0)] = 0,
+        at: Annotated[int | None, Query(ge=0)] = None,
     ) -> dict[str, Any]:
         access.readable(asker, store_id)
         library.stores.entry(store_id, file_id)
         audit.add(asker.actor, Line("file.read", file_id, store_id))
+        if at is not None:
+            after = library.before(store_id, file_id, at)
         rows, total = library.split(store_id, file_id, limit, after)
         data = [
             {"object": "vector_store.file.passage", "number": number} | dict(row)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -12,6 +14,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.types import Receive, Scope, Send
 
 from praxis.audit import Actor, Audit, Line
 from praxis.errors import InvalidRequest, NotFound, NotPermitted, TooLarge
@@ -82,11 +85,13 @@ def routes(library: Library, links: Links, access: Access, audit: Audit) -> APIR
     @router.get("/v1/files/{file_id}/content")
     def content(file_id: str, asker: Asking) -> FileResponse:
         file = files.get(asker.tenant, file_id)
-        audit.add(asker.actor, Line("file.read", file_id))
         # Whatever was uploaded is handed back as a download, never as a page that a browser would run.
         disposition = f"attachment; filename*=UTF-8''{quote(file.filename)}"
         headers = {"content-disposition": disposition, "x-content-type-options": "nosniff"}
-        return FileResponse(files.path(file.id), media_type="application/octet-stream", headers=headers)
+        with ExitStack() as held:
+            path = held.enter_context(files.at_hand(file_id))
+            audit.add(asker.actor, Line("file.read", file_id))
+            return _Download(path, held.pop_all(), headers)
 
     @router.get("/v1/files/{file_id}/passage", response_class=HTMLResponse)
     async def passage(
@@ -108,6 +113,18 @@ def routes(library: Library, links: Links, access: Access, audit: Audit) -> APIR
         return await run_in_threadpool(_page, library, file_id, start, end)
 
     return router
+
+
+class _Download(FileResponse):
+    """Hands `path` out, and lets go of it by `held` when it was, or when whoever asked is gone."""
+
+    def __init__(self, path: Path, held: ExitStack, headers: Mapping[str, str]) -> None:
+        super().__init__(path, media_type="application/octet-stream", headers=headers)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._held:
+            await super().__call__(scope, receive, send)
 
 
 async def _form(request: Request) -> tuple[UploadFile, str, int | None]:

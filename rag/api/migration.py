@@ -24,7 +24,7 @@ def routes(migrations: Migrations, stores: Stores, access: Access) -> APIRouter:
     @router.post("/migrations")
     def begin_all(asker: Asking, body: Body) -> dict[str, Any]:
         _only_admins(asker)
-        migrations.start_all(_target(body))
+        migrations.start_all(_target(body), asker.actor)
         return listed()
 
     @router.get("/migrations")
@@ -35,7 +35,7 @@ def routes(migrations: Migrations, stores: Stores, access: Access) -> APIRouter:
     @router.post("/{store_id}/migration")
     def begin(store_id: str, asker: Asking, body: Body) -> dict[str, Any]:
         access.shareable(asker, store_id)
-        migrations.start(store_id, _target(body))
+        migrations.start(store_id, _target(body), asker.actor)
         return migrations.describe(stores.get(store_id))
 
     @router.get("/{store_id}/migration")

@@ -158,7 +158,7 @@ def _add_files(router: APIRouter, library: Library, access: Access, audit: Audit
     def attach(store_id: str, asker: Asking, body: Body, response: Response) -> dict[str, Any]:
         refuse_expired(access.writable(asker, store_id))
         response.headers.update(_POLL)
-        return entries.one(stores.attach(asker.actor, store_id, _attachment(body, body)))
+        return entries.one(stores.attach(asker.actor, store_id, _attachment(body, body)), asker.tenant)
 
     @router.get("/{store_id}/files")
     def list_files(
@@ -172,20 +172,20 @@ def _add_files(router: APIRouter, library: Library, access: Access, audit: Audit
     ) -> dict[str, Any]:
         access.readable(asker, store_id)
         rows, more = stores.entries(store_id, Page(limit, order, after, before), filter)
-        return listing(entries.told(rows), more)
+        return listing(entries.told(rows, asker.tenant), more)
 
     @router.get("/{store_id}/files/{file_id}")
     def retrieve(store_id: str, file_id: str, asker: Asking, response: Response) -> dict[str, Any]:
         access.readable(asker, store_id)
         response.headers.update(_POLL)
-        return entries.one(stores.entry(store_id, file_id))
+        return entries.one(stores.entry(store_id, file_id), asker.tenant)
 
     @router.post("/{store_id}/files/{file_id}")
     def update(store_id: str, file_id: str, asker: Asking, body: Body) -> dict[str, Any]:
         access.writable(asker, store_id)
         stores.entry(store_id, file_id)
         attributes = pairs(body, "attributes", strings_only=False)
-        return entries.one(stores.describe(store_id, file_id, attributes, asker.actor))
+        return entries.one(stores.describe(store_id, file_id, attributes, asker.actor), asker.tenant)
 
     @router.delete("/{store_id}/files/{file_id}")
     def detach(store_id: str, file_id: str, asker: Asking) -> dict[str, Any]:
@@ -245,7 +245,7 @@ def _add_batches(router: APIRouter, library: Library, access: Access) -> None:
         access.readable(asker, store_id)
         stores.batch(store_id, batch_id)
         rows, more = stores.entries(store_id, Page(limit, order, after, before), filter, batch_id)
-        return listing(entries.told(rows), more)
+        return listing(entries.told(rows, asker.tenant), more)
 
 
 def _add_search(router: APIRouter, library: Library, access: Access, audit: Audit) -> None:

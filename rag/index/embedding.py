@@ -1,4 +1,4 @@
-"""Texts to vectors: LlamaIndex's HuggingFaceEmbedding with the right model, prefixes and limits.
+"""Texts to vectors, with the right model, prefixes and limits.
 
 LlamaIndex adds a model's prefixes only for a dozen literal hub names and never for a folder, and vectors made with
 the wrong ones are silently worse: hence the registry here, and the fingerprint that an index remembers.
@@ -8,25 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from praxis.config import Config
 from praxis.errors import ConfigError, Problem
 from rag.index import e5
-from rag.index.encoder import open_encoder
-
-Vectors = npt.NDArray[np.float32]
-
-_BATCH = 16
-_LONGEST = 512
-"""Tokens: no model is fed more at once, for vectors of longer windows blur and cost much more."""
+from rag.index.layers import Vectors as Vectors
+from rag.index.model import cores, open_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,35 +57,16 @@ def manner(name: str) -> Manner:
 
 
 class Embedder:
-    """One embedding model, loaded once. Its methods block and may be called from any thread.
+    """One embedding model, loaded once. Its methods block and may be called from any thread."""
 
-    Questions go before documents: a batch of a document waits while a question is being embedded, never longer
-    than one batch the other way round.
-    """
-
-    def __init__(self, model: str, name: str, manner: Manner, exports: Path | None = None) -> None:
-        """`exports` is where what is made for questions is kept, if anywhere."""
-        from llama_index.embeddings.huggingface import HuggingFaceEmbedding  # type: ignore[import-untyped]
-        from transformers.utils import logging
-
-        # Loading draws a bar and tells of the pooling layer that these models do not use.
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+    def __init__(self, model: str, name: str, manner: Manner) -> None:
+        """`model` is a folder or a hub name. Raises OSError and ValueError when it cannot be loaded."""
+        self.model = model
         self.name = name
         self.manner = manner
-        self.llama = HuggingFaceEmbedding(
-            model_name=model,
-            query_instruction=manner.query,
-            text_instruction=manner.passage,
-            normalize=True,
-            embed_batch_size=_BATCH,
-        )
-        self._tokenizer: Any = self.llama._model.tokenizer
-        self.max_tokens = min(self.llama.max_length or _LONGEST, _LONGEST)
-        self.llama._model.max_seq_length = self.max_tokens
-        self._turn = threading.Lock()
-        self._encoder = open_encoder(self.llama._model, exports) if exports else None
-        self.dimensions = self.queries(["热身"]).shape[1]
+        self._opened = open_model(model, manner.query, manner.passage, threads=cores())
+        self.max_tokens = self._opened.max_tokens
+        self.dimensions = self._opened.dimensions
 
     @property
     def fingerprint(self) -> str:
@@ -109,45 +80,25 @@ class Embedder:
 
     @property
     def tokenizer(self) -> str:
-        """The tokenizer as JSON, for a process that counts tokens itself; empty where it has no such form."""
-        fast = getattr(self._tokenizer, "backend_tokenizer", None)
-        return "" if fast is None else str(fast.to_str())
+        """The tokenizer, for a process that counts tokens itself: the path of its file, or itself as JSON; empty where it
+        has no such form."""
+        return self._opened.tokenizer
 
     def count(self, text: str) -> int:
         """The number of tokens of `text`, without prefix and special tokens."""
-        return len(self._tokenizer.encode(text, add_special_tokens=False, verbose=False))
+        return self._opened.count(text)
 
     def queries(self, texts: Sequence[str]) -> Vectors:
         """One unit vector per question, as rows."""
-        if self._encoder is None or not texts:
-            return self._rows(texts, "query")
-        return np.stack([self._encoder.vector(self._tokens(each)) for each in texts])
+        return self._opened.queries(texts)
 
-    def passages(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> Vectors:
-        """One unit vector per passage, as rows; `progress` is told after each batch how many are done."""
-        order = sorted(range(len(texts)), key=lambda each: len(texts[each]))
-        rows = np.empty((len(texts), self.dimensions), np.float32)
-        for at in range(0, len(order), _BATCH):
-            batch = order[at : at + _BATCH]
-            rows[batch] = self._rows([texts[each] for each in batch], "text")
-            if progress:
-                progress(at + len(batch))
-        return rows
+    def passages(self, texts: Sequence[str]) -> Vectors:
+        """One unit vector per passage, as rows."""
+        return self._opened.passages(texts)
 
     def relevance(self, cosine: float) -> float:
         """A question-passage cosine of this model on the scale of 0 (nothing to do with it) to 1."""
         return float(min(1.0, max(0.0, (cosine - self.manner.unrelated) / self.span)))
-
-    def _tokens(self, question: str) -> list[int]:
-        text = self.manner.query + question
-        tokens: list[int] = self._tokenizer(text, truncation=True, max_length=self.max_tokens)["input_ids"]
-        return tokens
-
-    def _rows(self, texts: Sequence[str], prompt: str) -> Vectors:
-        if not texts:
-            return np.empty((0, self.dimensions), np.float32)
-        with self._turn:
-            return np.asarray(self.llama._embed(list(texts), prompt_name=prompt), np.float32)
 
 
 def open_embedder(config: Config, wheel: Callable[[], Path]) -> Embedder:
@@ -174,7 +125,7 @@ def open_embedder(config: Config, wheel: Callable[[], Path]) -> Embedder:
         known.same,
     )
     try:
-        return Embedder(model, name, chosen, _exports(config, model))
+        return Embedder(model if os.path.isdir(model) else _downloaded(model), name, chosen)
     except (OSError, ValueError) as error:
         fix = "give a folder or a hub name that this machine can download"
         raise _unusable(
@@ -182,12 +133,17 @@ def open_embedder(config: Config, wheel: Callable[[], Path]) -> Embedder:
         ) from error
 
 
-def _exports(config: Config, model: str) -> Path:
-    """Beside the model where that can be written, so that all who use it share what is made once."""
-    if os.path.isdir(model) and os.access(model, os.W_OK):
-        return Path(model)
-    (config.home / "models").mkdir(parents=True, exist_ok=True)
-    return config.home / "models"
+def _downloaded(name: str) -> str:
+    """The folder of a model of the hub, from where LlamaIndex keeps them."""
+    from huggingface_hub import snapshot_download
+    from llama_index.core.utils import get_cache_dir
+
+    # The same weights lie there in several forms: safetensors are taken, and others only where there are none.
+    forms = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.gguf"]
+    folder = snapshot_download(name, cache_dir=get_cache_dir(), ignore_patterns=[*forms, "*.bin", "*.pt"])
+    if not any(Path(folder).rglob("*.safetensors")):
+        folder = snapshot_download(name, cache_dir=get_cache_dir(), ignore_patterns=forms)
+    return folder
 
 
 def _is_folder(model: str) -> bool:

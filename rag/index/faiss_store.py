@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import PrivateAttr
 
 from rag.index.embedding import Vectors
-from rag.index.vectors import Ids, StoreVectors
+from rag.index.vectors import Batch, Ids, StoreVectors
 
 
 class FaissStore(StoreVectors):
@@ -66,11 +66,9 @@ class FaissStore(StoreVectors):
             held = [each for each in ids if each in self._digests]
             return dict(zip(held, self._index.reconstruct_batch(np.asarray(held, np.int64)), strict=True))
 
-    def _insert(
-        self, ids: Sequence[int], documents: Sequence[str], digests: Sequence[str], vectors: Vectors
-    ) -> None:
-        if len(ids):
-            self._index.add_with_ids(vectors, np.asarray(ids, np.int64))
+    def _insert(self, batch: Batch) -> None:
+        if len(batch):
+            self._index.add_with_ids(batch.vectors, np.asarray(batch.ids, np.int64))
 
     def _remove(self, ids: Sequence[int]) -> None:
         self._index.remove_ids(np.asarray(ids, np.int64))

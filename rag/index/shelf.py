@@ -18,6 +18,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
+from praxis.audit import Actor, Line, note
 from praxis.errors import Conflict, InternalError
 from praxis.state import writing
 from rag import tables
@@ -25,6 +26,7 @@ from rag.index.embedding import Embedder, Vectors
 from rag.index.faiss_store import FaissStore
 from rag.index.keywords import Keywords
 from rag.index.places.place import Away, Place, PlacedStore
+from rag.index.terms import keywords_of
 from rag.index.tuning import Tuning, key
 from rag.index.vectors import StoreVectors, checksum
 
@@ -34,6 +36,7 @@ EMBEDDED = "faiss"
 """Where a store's vectors are unless its row says otherwise."""
 
 _ROWS_AT_ONCE = 500
+_KEYWORDS = "keywords.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +98,6 @@ class StoreIndex:
         self.vectors.delete(file_id)
 
 
-def keyword_text(law: str | None, path: str, head: str | None, text: str) -> str:
-    """What a passage is found by as words: its law and chapter help here, as they do not help vectors."""
-    return " ".join(each for each in (law, path, "" if head == path else head, text) if each)
-
-
 class Shelf:
     """All stores' indexes, each loaded when first asked for. `folder` holds what FAISS keeps, `places` are the vector
     databases that stores may lie in."""
@@ -153,7 +151,8 @@ class Shelf:
         vector database that is away is left to `mend`."""
         for store_id in self._known(EMBEDDED):
             self.index(store_id)
-        known = self._known(EMBEDDED, searchable=False)
+        with self._engine.connect() as connection:
+            known = set(connection.execute(sa.select(tables.stores.c.id)).scalars())
         for folder in self._folder.iterdir() if self._folder.exists() else ():
             if folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -193,12 +192,13 @@ class Shelf:
             indexes = dict(self._indexes)
         for store_id, index in indexes.items():
             with index.lock:
-                vectors = index.vectors
-                if not isinstance(vectors, FaissStore):
+                if index.generation == index.saved or self._indexes.get(store_id) is not index:
                     continue
-                if index.generation != index.saved and self._indexes.get(store_id) is index:
-                    vectors.save(self._folder / store_id, self._key(index.generation))
-                    index.saved = index.generation
+                folder, made = self._folder / store_id, self._key(index.generation)
+                index.keywords.save(folder / _KEYWORDS, made)
+                if isinstance(index.vectors, FaissStore):
+                    index.vectors.save(folder, made)
+                index.saved = index.generation
 
     def check(self, fingerprint: str | None, store_id: str) -> None:
         """Refuse a store whose vectors cannot be compared with this embedder's. Raises Conflict."""
@@ -222,28 +222,28 @@ class Shelf:
                 sa.select(stores.generation, stores.fingerprint, stores.provider).where(stores.id == store_id)
             ).first()
             self.check(row.fingerprint if row else None, store_id)
-            columns = [passages[name] for name in ("id", "file_id", "law", "path", "head", "text", "digest")]
-            rows = connection.execute(
-                sa.select(*columns)
-                .where(passages.store_id == store_id, passages.vector.is_not(None))
-                .order_by(passages.id)
-            ).all()
+            here = (passages.store_id == store_id, passages.vector.is_not(None))
+            columns = (passages.id, passages.file_id, passages.digest)
+            rows = connection.execute(sa.select(*columns).where(*here).order_by(passages.id)).all()
             tuning = self._tuning(connection, store_id)
+            generation = row.generation if row else 0
+            folder, made = self._folder / store_id, self._key(generation)
+            cached = Keywords.load(folder / _KEYWORDS, made, {each.id for each in rows})
+            keywords = keywords_of(connection, *here) if cached is None else cached
         vectors = self._vectors_in((row and row.provider) or EMBEDDED, store_id)
-        index = StoreIndex(vectors, Keywords(), row.generation if row else 0, -1, tuning=tuning)
+        index = StoreIndex(vectors, keywords, generation, -1, tuning=tuning)
         ids, documents = [each.id for each in rows], [each.file_id for each in rows]
         digests = [each.digest for each in rows]
         if isinstance(vectors, FaissStore):
-            if vectors.load(self._folder / store_id, self._key(index.generation), ids, documents, digests):
-                index.saved = index.generation
-            else:
+            if not vectors.load(folder, made, ids, documents, digests):
+                cached = None
                 vectors.put(ids, documents, digests, self.truth(ids))
         else:
             vectors.remember(ids, documents, digests)
             self._reconcile(vectors)
-        for each in rows:
-            index.keywords.add(each.id, keyword_text(each.law, each.path, each.head, each.text))
-            index.keys[each.id] = key(each.digest)
+        if cached is not None:
+            index.saved = generation
+        index.keys = {each.id: key(each.digest) for each in rows}
         logger.info(
             "store loaded", extra={"store": store_id, "passages": len(ids), "vectors": vectors.provider}
         )
@@ -279,6 +279,8 @@ class Shelf:
             with writing(self._engine).begin() as connection:
                 values = {"provider": target, "moving": None, "moved": report}
                 connection.execute(sa.update(stores).where(stores.c.id == store_id).values(values))
+                line = Line("knowledge.migrate", store_id, None, f"from {source} to {target}")
+                note(connection, Actor(row.tenant), line)
             if (index := self._indexes.get(store_id)) is not None:
                 with index.lock:
                     index.vectors, index.saved = vectors, -1
@@ -300,7 +302,7 @@ class Shelf:
         query = sa.select(passages.id, passages.file_id, passages.digest)
         query = query.where(passages.store_id == store_id, passages.vector.is_not(None))
         with self._engine.connect() as connection:
-            columns = (stores.provider, stores.moving, stores.fingerprint)
+            columns = (stores.tenant, stores.provider, stores.moving, stores.fingerprint)
             row = connection.execute(sa.select(*columns).where(stores.id == store_id)).first()
             known = connection.execute(query.order_by(passages.id)).all()
         if row is None:

@@ -11,6 +11,7 @@ import hashlib
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,29 @@ from rag.index.embedding import Vectors
 Ids = npt.NDArray[np.int64]
 _AT_ONCE = 1000
 """Vectors read together where all of them are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Vectors to be held, as rows, each with its id, its document (file) and its text's digest."""
+
+    ids: Sequence[int]
+    documents: Sequence[str]
+    digests: Sequence[str]
+    vectors: Vectors
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def entries(self) -> Iterator[tuple[int, str, str, Vectors]]:
+        """Id, document, digest and vector of each."""
+        return zip(self.ids, self.documents, self.digests, self.vectors, strict=True)
+
+    def parts(self, count: int) -> Iterator[Batch]:
+        """The same, no more than `count` at a time."""
+        for at in range(0, len(self), count):
+            part = slice(at, at + count)
+            yield Batch(self.ids[part], self.documents[part], self.digests[part], self.vectors[part])
 
 
 class StoreVectors(BasePydanticVectorStore):
@@ -62,7 +86,7 @@ class StoreVectors(BasePydanticVectorStore):
         """Add `vectors`, each under its id, with the document (file) that it belongs to and its text's digest."""
         with self._turn:
             self.remember(ids, documents, digests)
-            self._insert(ids, documents, digests, np.ascontiguousarray(vectors, np.float32))
+            self._insert(Batch(ids, documents, digests, np.ascontiguousarray(vectors, np.float32)))
 
     def remember(self, ids: Sequence[int], documents: Sequence[str], digests: Sequence[str]) -> None:
         """Know these passages, whose vectors are or will be held."""
@@ -104,9 +128,7 @@ class StoreVectors(BasePydanticVectorStore):
         return self.digests()
 
     @abstractmethod
-    def _insert(
-        self, ids: Sequence[int], documents: Sequence[str], digests: Sequence[str], vectors: Vectors
-    ) -> None:
+    def _insert(self, batch: Batch) -> None:
         """Hold these vectors."""
 
     @abstractmethod

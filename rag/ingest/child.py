@@ -1,4 +1,4 @@
-"""The process that reads or draws one file, or splits texts: it binds itself, and tells what it found as JSON, a line each.
+"""The process that reads or draws one file, splits texts or embeds them: it binds itself, and tells what it found as JSON, a line each.
 
 It runs for each file, so each kind's reader, and OCR with its models, is imported only where it is needed.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import ctypes
 import json
+import os
 import resource
 import signal
 import sys
@@ -19,13 +20,18 @@ from pathlib import Path
 from rag.ingest.document import Document, Unreadable
 
 _PR_SET_PDEATHSIG = 1
+_NICE = 5
+"""How far embedding steps back, so that searches and answers come first where cores are few."""
+_LOADING = 600
+"""Seconds of processor time for loading an embedding model."""
 
 
 def _bind(memory: str) -> None:
     if sys.platform == "linux":
         # Whatever ends the server ends its readers, which nobody would hear any more.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
+    if int(memory):
+        resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
@@ -60,10 +66,10 @@ def _recognise(path: str, pages: str, memory: str, processor: str) -> Iterator[o
         _allow(int(processor))
 
 
-def _split(memory: str, processor: str, most: str) -> Iterator[object]:
+def _split(memory: str, processor: str, most: str, tokenizer: str) -> Iterator[object]:
     _bind(memory)
     _allow(int(processor))
-    count = _counter(json.loads(sys.stdin.buffer.readline()))
+    count = _counter(tokenizer)
     for line in sys.stdin.buffer:
         _allow(int(processor))
         yield _chunks(line, count, int(most))
@@ -74,7 +80,7 @@ def _counter(tokenizer: str) -> Callable[[str], int]:
         return len
     from tokenizers import Tokenizer
 
-    loaded = Tokenizer.from_str(tokenizer)
+    loaded = Tokenizer.from_file(tokenizer)
     loaded.no_truncation()
     loaded.no_padding()
     return lambda text: len(loaded.encode(text, add_special_tokens=False).ids)
@@ -89,6 +95,23 @@ def _chunks(line: bytes, count: Callable[[str], int], most: int) -> object:
     if len(chunks) > most:
         return {"more": most}
     return {"chunks": [astuple(each) for each in chunks], "laws": laws.held(job["text"], chunks)}
+
+
+def _embed(
+    memory: str, processor: str, threads: str, model: str, query: str, passage: str
+) -> Iterator[object]:
+    _bind(memory)
+    _allow(_LOADING)
+    os.nice(_NICE)
+    # What the model is made of is here, for the server has it; and no library is to take more threads than it is given.
+    os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": threads, "RAYON_NUM_THREADS": threads}
+    from rag.index.model import open_model
+
+    opened = open_model(model, query, passage, at_once=int(threads))
+    for line in sys.stdin.buffer:
+        _allow(int(processor))
+        rows = opened.passages(json.loads(line))
+        yield {"vectors": base64.b64encode(rows.astype("<f4").tobytes()).decode("ascii")}
 
 
 def _draw(path: str, memory: str, processor: str) -> Iterator[object]:
@@ -119,11 +142,13 @@ def _allow(seconds: int) -> None:
 
 
 def main(mode: str, *arguments: str) -> None:
-    """`read`, `recognise`, `split` or `draw`, with what that takes; see `rag.ingest.worker` and `rag.pictures`."""
+    """`read`, `recognise`, `split`, `embed` or `draw`, with what that takes; see `rag.ingest.worker`, `rag.ingest.standing`
+    and `rag.pictures`."""
     children: dict[str, Callable[..., Iterator[object]]] = {
         "read": _read,
         "recognise": _recognise,
         "split": _split,
+        "embed": _embed,
         "draw": _draw,
     }
     for answer in children[mode](*arguments):

@@ -10,24 +10,26 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from llama_index.core.schema import BaseNode, MetadataMode
+from llama_index.core.schema import BaseNode, MetadataMode, TextNode
 from sqlalchemy import Connection, Engine
 
-from praxis.errors import Conflict
+from praxis.errors import Conflict, NotFound
 from praxis.state import writing
 from rag import tables
+from rag.contents import FilesAway
 from rag.files import Files
 from rag.index.embedding import Embedder, Vectors
-from rag.index.shelf import Shelf, keyword_text
+from rag.index.shelf import Shelf
+from rag.index.terms import keyword_text
 from rag.ingest.document import Document, Unreadable
 from rag.ingest.drafts import Drafts, Job, Unwanted
+from rag.ingest.embedding import EmbeddingProcess
 from rag.ingest.nodes import nodes
 from rag.ingest.splitter import Split, Splitter
 from rag.ingest.text import known_encoding, plain
@@ -37,14 +39,10 @@ from rag.stores import bump
 
 logger = logging.getLogger("praxis.rag")
 
-_PART = 64
-"""Texts whose vectors are kept together."""
+_PART = 128
+"""Texts that are embedded and whose vectors are kept together."""
 _HEAD = 64
 """Tokens of a chunk's window that are kept for the law's name and the model's own marks."""
-
-
-class _Stopping(Exception):
-    """The process is ending; the file stays in progress and is begun again at the next start."""
 
 
 class Ingestion:
@@ -58,14 +56,14 @@ class Ingestion:
         self._shelf = shelf
         self._embedder = embedder
         self._limits = limits
-        self._splitter = Splitter(lambda: embedder.tokenizer, limits)
+        self._splitter = Splitter(embedder.tokenizer, limits)
+        self._embedding = EmbeddingProcess(embedder, limits)
+        self._making = asyncio.Lock()
         self._workers = workers
         self._awake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drafts = Drafts(engine)
         self._reading: dict[str, asyncio.Lock] = {}
-        self._embedding = threading.Lock()
-        self._stopping = threading.Event()
 
     def wake(self) -> None:
         """There is something new; may be called from any thread."""
@@ -75,7 +73,6 @@ class Ingestion:
     async def run(self) -> None:
         """Work until cancelled."""
         self._loop = asyncio.get_running_loop()
-        self._stopping.clear()
         running: dict[tuple[str, str], asyncio.Task[None]] = {}
         try:
             while True:
@@ -91,12 +88,11 @@ class Ingestion:
                 woken.cancel()
                 running = {key: task for key, task in running.items() if not task.done()}
         finally:
-            # A thread cannot be cancelled: it looks at this after each batch, so that the process ends at once.
-            self._stopping.set()
             for task in running.values():
                 task.cancel()
             await asyncio.gather(*running.values(), return_exceptions=True)
             await self._splitter.close()
+            await self._embedding.close()
 
     def _pending(self, limit: int) -> Sequence[Job]:
         entries, files = tables.entries.c, tables.files.c
@@ -123,14 +119,16 @@ class Ingestion:
         try:
             document = await self._document(job)
             split = await self._split(job, document)
-            passages, embedded = await asyncio.to_thread(self._ingest, job, document, split)
+            passages, embedded = await self._ingest(job, document, split)
             logger.info("file completed", extra=facts | {"passages": passages, "embedded": embedded})
         except (Unreadable, Conflict) as error:
             code = error.code if isinstance(error, Unreadable) else "server_error"
             logger.info("file failed", extra=facts | {"code": code})
             await asyncio.to_thread(self._fail, job, code, error.message)
-        except (_Stopping, Unwanted):
+        except (Unwanted, NotFound):
             return
+        except FilesAway as error:
+            await asyncio.sleep(error.retry_after or 0)  # it stays in progress and is taken again
         except Exception:  # the edge of a background task: one bad file must not stop the others
             logger.exception("file failed", extra=facts)
             message = "Praxis failed on this file; its log has the details. Try again, or as another format."
@@ -142,9 +140,9 @@ class Ingestion:
             document = await asyncio.to_thread(self._files.document, job.file_id)
             if document is None:
                 await asyncio.to_thread(self._drafts.tell, job, "reading")
-                path, known = self._files.path(job.file_id), self._drafts.pages(job.file_id)
-                pages = Pages(known, partial(self._drafts.keep_page, job))
-                document = await extract(path, job.filename, self._limits, job.encoding, pages)
+                pages = Pages(self._drafts.pages(job.file_id), partial(self._drafts.keep_page, job))
+                async with self._files.fetched(job.file_id) as path:
+                    document = await extract(path, job.filename, self._limits, job.encoding, pages)
                 await asyncio.to_thread(self._files.keep, job.file_id, document)
         with contextlib.suppress(KeyError):
             del self._reading[job.file_id]
@@ -165,41 +163,43 @@ class Ingestion:
         limit = max(32, min(job.chunk_size, self._embedder.max_tokens - _HEAD))
         return await self._splitter.split(document, limit, job.chunk_overlap)
 
-    def _ingest(self, job: Job, document: Document, split: Split) -> tuple[int, int]:
+    async def _ingest(self, job: Job, document: Document, split: Split) -> tuple[int, int]:
         """Embed, and make searchable; how many passages there are, and how many were embedded for it."""
-        passages = list(nodes(document, split.chunks))
-        texts = [node.get_content(MetadataMode.EMBED) for node in passages]
-        indexed = [at for at, node in enumerate(passages) if node.metadata["indexed"]]
-        digests = {at: self._digest(texts[at]) for at in indexed}
-        vectors, embedded = self._embedded(job, {digest: texts[at] for at, digest in digests.items()})
-        self._commit(job, document, split, passages, digests, vectors)
+        passages, texts = await asyncio.to_thread(self._texts, document, split)
+        vectors, embedded = await self._embedded(job, dict(texts.values()))
+        digests = {at: digest for at, (digest, _) in texts.items()}
+        await asyncio.to_thread(self._commit, job, document, split, passages, digests, vectors)
         return len(passages), embedded
+
+    def _texts(self, document: Document, split: Split) -> tuple[list[TextNode], dict[int, tuple[str, str]]]:
+        """The document's passages, and of those that are searched, by their place among them, digest and text to embed."""
+        passages = list(nodes(document, split.chunks))
+        indexed = [at for at, node in enumerate(passages) if node.metadata["indexed"]]
+        texts = {at: passages[at].get_content(MetadataMode.EMBED) for at in indexed}
+        return passages, {at: (self._digest(text), text) for at, text in texts.items()}
 
     def _digest(self, text: str) -> str:
         return hashlib.sha256(f"{self._embedder.fingerprint}\n{text}".encode()).hexdigest()
 
-    def _embedded(self, job: Job, texts: Mapping[str, str]) -> tuple[dict[str, Any], int]:
+    async def _embedded(self, job: Job, texts: Mapping[str, str]) -> tuple[dict[str, Any], int]:
         """A vector for each text, by its digest, and how many had to be made. What was ever embedded and is still there is not embedded again,
         though two files with the same text come in at once, or the process was killed half-way."""
-        vectors = self._drafts.vectors(sorted(texts))
-        self._drafts.tell(job, "embedding", len(vectors), len(texts))
+        vectors = await asyncio.to_thread(self._drafts.vectors, sorted(texts))
+        await asyncio.to_thread(self._drafts.tell, job, "embedding", len(vectors), len(texts))
         # Texts of one length cost least together.
         made = 0
         left = sorted(texts.keys() - vectors.keys(), key=lambda each: (len(texts[each]), each))
         for at in range(0, len(left), _PART):
-            with self._embedding:
-                part = left[at : at + _PART]
-                vectors |= self._drafts.vectors(part)
+            part = left[at : at + _PART]
+            async with self._making:
+                vectors |= await asyncio.to_thread(self._drafts.vectors, part)
                 if fresh := [each for each in part if each not in vectors]:
-                    rows = self._embedder.passages([texts[each] for each in fresh], self._go_on)
+                    rows = await self._embedding.vectors([texts[each] for each in fresh])
                     vectors |= dict(zip(fresh, rows, strict=True))
-                    self._drafts.keep_vectors(job, fresh, rows, len(vectors), len(texts))
+                    keep = partial(self._drafts.keep_vectors, job, fresh, rows, len(vectors), len(texts))
+                    await asyncio.to_thread(keep)
                     made += len(fresh)
         return vectors, made
-
-    def _go_on(self, _: int) -> None:
-        if self._stopping.is_set():
-            raise _Stopping
 
     def _commit(
         self,
@@ -253,7 +253,7 @@ class Ingestion:
                 )
                 index.generation += 1
         if deleted and replaced is not None:
-            self._files.path(replaced).unlink(missing_ok=True)
+            self._files.clear()
 
     def _still_wanted(self, connection: Connection, job: Job) -> bool:
         entries, stores = tables.entries.c, tables.stores.c

@@ -2,8 +2,8 @@
 
 A child gets no environment to speak of and writes JSON objects to its standard output, a line each. One child reads
 what text the file has; where pages of a PDF are pictures, another recognises them, which needs models and much more
-time, and tells each page as it is done. A third one splits texts (`rag.ingest.splitter`), a
-fourth draws a page (`rag.pictures`).
+time, and tells each page as it is done. Others split texts (`rag.ingest.splitter`), embed passages
+(`rag.ingest.embedding`) and draw a page (`rag.pictures`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from rag.ingest.reader import bounded
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LONGEST_LINE = 1 << 28
+_ENVIRONMENT = {"PATH": os.defpath, "PYTHONPATH": str(_ROOT), "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"}
+_DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 _LOST = 3
 """Pages that may end the recognising process before the rest of their file is given up."""
 
@@ -32,7 +34,8 @@ _LOST = 3
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What reading or splitting one file may take: bytes of memory, seconds of processor and of wall time; `page_…`
-    for each page that is recognised, `picture_…` for each that is drawn. Processor time is what ends a file that is made to be slow; wall time is far more, for a busy
+    for each page that is recognised, `picture_…` for each that is drawn, `embedding_…` for each hundred passages or
+    so, its memory beside that of the model's files. Processor time is what ends a file that is made to be slow; wall time is far more, for a busy
     machine must not fail a good one."""
 
     memory: int = 2 << 30
@@ -44,6 +47,9 @@ class Limits:
     picture_memory: int = 1 << 30
     picture_processor: int = 30
     picture_wall: float = 90.0
+    embedding_memory: int = 4 << 30
+    embedding_processor: int = 1800
+    embedding_wall: float = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,7 @@ async def child(
         "rag.ingest.child",
         *arguments,
         cwd=_ROOT,
-        env={"PATH": os.defpath, "PYTHONPATH": str(_ROOT), "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"},
+        env=_ENVIRONMENT | {name: os.environ[name] for name in _DEVICES if name in os.environ},
         stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -134,6 +140,11 @@ async def child(
         with contextlib.suppress(ProcessLookupError):
             running.kill()
         await running.wait()
+        if running.stdin is not None:
+            running.stdin.close()
+            # How the pipe ended is nobody's concern, but Python 3.11.2 logs it as forgotten unless somebody asks.
+            with contextlib.suppress(ConnectionError):
+                await running.stdin.wait_closed()
 
 
 async def answered(running: asyncio.subprocess.Process) -> dict[str, Any] | None:

@@ -17,6 +17,8 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.adapters.desired import DesiredAdapters
+from gateway.history.conversations import Conversations, Image, Item
+from gateway.history.tables import images
 from praxis.backup.restore import restore
 from praxis.backup.take import back_up
 from praxis.config import Config, load
@@ -65,7 +67,9 @@ class House:
     def fill(self) -> str:
         """Make one of everything that is kept; returns a key."""
         with self.engine() as engine:
-            _, secret = Keys(engine).create("律所", models=["m"])
+            owner, secret = Keys(engine).create("律所", models=["m"])
+            shown = Item({"role": "user", "content": []}, "片子", [Image("image/png", CONTENT)])
+            Conversations(engine).create(owner, {}, [shown])
             Keys(engine).rotate("律所", overlap=900)
             Usage(engine).add("w", 1, {Bucket(3600, "key_1", "律所", "m", "m"): Counts(1, 0, 2, 3)})
             DesiredAdapters(engine)
@@ -177,6 +181,8 @@ def test_everything_comes_back_in_either_kind_of_database(
         with engine.connect() as connection:
             store = connection.execute(sa.select(tables.stores)).one()
             passage = connection.execute(sa.select(tables.passages)).one()
+            picture = connection.execute(sa.select(images.c.number, images.c.content)).one()
+        assert tuple(picture) == (1, CONTENT)
         assert store.metadata == {"a": ["b", None]}
         assert (passage.id, passage.text, passage.vector) == (2, "第四十四条", b"\x00\x00\x80?")
     assert new.next_passage() == 4, "no id is given twice"

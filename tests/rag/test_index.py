@@ -129,3 +129,31 @@ def test_peoples_words_become_the_statutes() -> None:
     assert statutory("公司不给加班费") == "延长工作时间 工资报酬"
     assert statutory("老板辞退我") == "解除劳动合同"
     assert statutory("劳动合同的期限") == ""
+
+
+def test_a_kept_keyword_index_is_as_one_made_anew(tmp_path: Path) -> None:
+    index, fresh, file = Keywords(), Keywords(), tmp_path / "store" / "keywords.npz"
+    for at in range(200):
+        index.add(at, WORDS[at % len(WORDS)] * (1 + at % 3))
+    index.remove(range(0, 60, 2))
+    index.save(file, "made-7")
+    index.add(500, "年休假三天")
+    assert Keywords.load(file, "made-8", set(index.ids()) - {500}) is None
+    assert Keywords.load(file, "made-7", index.ids()) is None, "another passage came since"
+    again = Keywords.load(file, "made-7", set(index.ids()) - {500})
+    assert again is not None
+    for changed in (index, again):
+        if 500 not in changed.ids():
+            changed.add(500, "年休假三天")
+        changed.remove([1, 61, 63])
+    for at in sorted(index.ids() - {500}):
+        fresh.add(at, WORDS[at % len(WORDS)] * (1 + at % 3))
+    fresh.add(500, "年休假三天")
+    for query in (*WORDS, "年休假"):
+        expected = dict(fresh.search(query, 300))
+        for each in (index, again):
+            found = dict(each.search(query, 300))
+            assert found.keys() == expected.keys()
+            assert all(np.isclose(found[id_], expected[id_], rtol=1e-4) for id_ in found)
+    file.write_bytes(b"garbage")
+    assert Keywords.load(file, "made-7", set()) is None

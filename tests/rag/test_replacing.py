@@ -112,6 +112,8 @@ def test_how_a_file_was_split_is_read_page_by_page(desk: Desk) -> None:
     assert [each["article"] for each in seen if each["article"]] == [spoken(each) for each in range(1, 31)]
     assert [taken(Passage, each).text for each in seen] == [each["text"] for each in seen]
     assert all(each["searchable"] for each in seen if each["article"])
+    at = desk.call("GET", path, params={"at": seen[7]["end"] - 1, "limit": 1}).json()["data"]
+    assert [each["number"] for each in at] == [8]
     assert desk.call("GET", path, params={"after": 999}).json()["data"] == []
     assert desk.call("GET", path, params={"limit": 101}).status_code == 400
     assert desk.rag.request("GET", path, tenant="stranger").status_code == 404

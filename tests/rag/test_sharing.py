@@ -133,6 +133,9 @@ def test_a_share_to_read_is_listed_searched_answered_from_and_nothing_more(
     assert found[0]["attributes"]["article"] == "第二条"
     (entry,) = house.ask("乙所", "GET", f"{STORES}/{store}/files").json()["data"]
     assert entry["filename"] == f"{LENT}.txt"
+    assert (entry["bytes"], entry["own"]) == (len(STATUTE.encode()), False)
+    (mine,) = house.ask("甲所", "GET", f"{STORES}/{store}/files").json()["data"]
+    assert mine["own"]
     text = house.ask("乙所", "GET", f"{STORES}/{store}/files/{lent[1]}/content").json()["data"][0]["text"]
     assert text == STATUTE
     message = house.answer("乙所", store).json()["choices"][0]["message"]

@@ -25,7 +25,7 @@ def splitting(embedder: Embedder, work: Callable[[Splitter], Awaitable[None]], *
     """Have `work` done with a splitter of these limits."""
 
     async def run() -> None:
-        splitter = Splitter(lambda: embedder.tokenizer, replace(Limits(), **limits))
+        splitter = Splitter(embedder.tokenizer, replace(Limits(), **limits))
         try:
             await work(splitter)
         finally:

@@ -10,10 +10,9 @@ from sqlalchemy import Engine
 from praxis.config import Config
 from praxis.errors import ConfigError, Problem
 from praxis.section import read_secret
-from praxis.vector_store import PgVector
+from praxis.vector_store import Milvus, PgVector, Qdrant
 from rag import tables
 from rag.index.embedding import Embedder
-from rag.index.places import pgvector
 from rag.index.places.place import Collections, Naming, Place
 
 Openers = Mapping[str, Callable[[Naming], Collections]]
@@ -28,6 +27,10 @@ def openers(config: Config) -> Openers:
     found: dict[str, Callable[[Naming], Collections]] = {}
     if section.pgvector is not None:
         found["pgvector"] = _pgvector(section.pgvector)
+    if section.qdrant is not None:
+        found["qdrant"] = _qdrant(section.qdrant)
+    if section.milvus is not None:
+        found["milvus"] = _milvus(section.milvus)
     return found
 
 
@@ -38,10 +41,41 @@ def open_places(openers: Openers, engine: Engine, embedder: Embedder) -> dict[st
     return {name: Place(name, opened(naming)) for name, opened in openers.items()}
 
 
+# Each client takes its time to import, so only what is used is.
+
+
 def _pgvector(section: PgVector) -> Callable[[Naming], Collections]:
-    variable, form = section.url_env, "postgresql+psycopg://user:password@host:5432/database"
-    url = read_secret(variable)
-    if url is None or not url.startswith("postgresql+psycopg://"):
-        fix = f"set `{variable}` (or `{variable}_FILE`) to a URL such as {form}"
-        raise ConfigError("environment", [Problem(None, "rag.vector_store.pgvector.url_env", fix)])
+    from rag.index.places import pgvector
+
+    form = "a URL such as postgresql+psycopg://user:password@host:5432/database"
+    url = _secret(section.url_env, "pgvector.url_env", form)
+    if not url.startswith("postgresql+psycopg://"):
+        raise _unset(section.url_env, "pgvector.url_env", form)
     return lambda naming: pgvector.PgVector(url, section.collection, naming, section.timeout)
+
+
+def _qdrant(section: Qdrant) -> Callable[[Naming], Collections]:
+    from rag.index.places import qdrant
+
+    named = section.api_key_env
+    api_key = _secret(named, "qdrant.api_key_env", "Qdrant's API key") if named else None
+    return lambda naming: qdrant.Qdrant(section.url, api_key, section.collection, naming, section.timeout)
+
+
+def _milvus(section: Milvus) -> Callable[[Naming], Collections]:
+    from rag.index.places import milvus
+
+    named = section.token_env
+    token = _secret(named, "milvus.token_env", "`user:password` or Milvus's API key") if named else None
+    return lambda naming: milvus.Milvus(section.url, token, section.collection, naming, section.timeout)
+
+
+def _secret(variable: str, key: str, form: str) -> str:
+    if (value := read_secret(variable)) is None:
+        raise _unset(variable, key, form)
+    return value
+
+
+def _unset(variable: str, key: str, form: str) -> ConfigError:
+    fix = f"set `{variable}` (or `{variable}_FILE`) to {form}"
+    return ConfigError("environment", [Problem(None, f"rag.vector_store.{key}", fix)])

@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from praxis.errors import PraxisError
 from rag.index.embedding import Vectors
 from rag.index.places.place import Bounds, Collections, Naming
+from rag.index.vectors import Batch
 
 _INLINE = 1900
 """Numbers of a vector that fit into a page of a table; longer ones PostgreSQL keeps elsewhere."""
@@ -79,17 +80,10 @@ class PgVector(Collections):
                 sa.text(f'CREATE INDEX IF NOT EXISTS "{self._table}_store" ON "{self._table}" (store)')
             )
 
-    def put(
-        self,
-        store_id: str,
-        ids: Sequence[int],
-        documents: Sequence[str],
-        digests: Sequence[str],
-        vectors: Vectors,
-    ) -> None:
+    def put(self, store_id: str, batch: Batch) -> None:
         values = [
             {"id": each, "store": store_id, "document": document, "digest": digest, "row": _text(row)}
-            for each, document, digest, row in zip(ids, documents, digests, vectors, strict=True)
+            for each, document, digest, row in batch.entries()
         ]
         if values:
             self._run(

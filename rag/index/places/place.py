@@ -22,7 +22,7 @@ from pydantic import PrivateAttr
 
 from praxis.errors import Overloaded
 from rag.index.embedding import Vectors
-from rag.index.vectors import Ids, StoreVectors
+from rag.index.vectors import Batch, Ids, StoreVectors
 
 logger = logging.getLogger("praxis.rag")
 
@@ -61,14 +61,7 @@ class Collections(ABC):
         """Make the collection where it is not there, and clear away the library's others."""
 
     @abstractmethod
-    def put(
-        self,
-        store_id: str,
-        ids: Sequence[int],
-        documents: Sequence[str],
-        digests: Sequence[str],
-        vectors: Vectors,
-    ) -> None:
+    def put(self, store_id: str, batch: Batch) -> None:
         """Hold these vectors; an id that is held already is replaced."""
 
     @abstractmethod
@@ -235,7 +228,9 @@ class PlacedStore(StoreVectors):
         for at in range(0, len(missing), _AT_ONCE):
             part = missing[at : at + _AT_ONCE]
             self._put_now(
-                part, [documents[each] for each in part], [digests[each] for each in part], wanted(part)
+                Batch(
+                    part, [documents[each] for each in part], [digests[each] for each in part], wanted(part)
+                )
             )
             if progress:
                 progress(len(digests) - len(missing) + at + len(part))
@@ -264,14 +259,11 @@ class PlacedStore(StoreVectors):
     def _held(self) -> Mapping[int, str]:
         return self._place.ask(lambda held: held.digests(self.store_id))
 
-    def _insert(
-        self, ids: Sequence[int], documents: Sequence[str], digests: Sequence[str], vectors: Vectors
-    ) -> None:
+    def _insert(self, batch: Batch) -> None:
         # The database has them already: where they get lost here, the next search finds that out first.
         with suppress(Away):
-            for at in range(0, len(ids), _AT_ONCE):
-                part = slice(at, at + _AT_ONCE)
-                self._put_now(ids[part], documents[part], digests[part], vectors[part])
+            for part in batch.parts(_AT_ONCE):
+                self._put_now(part)
 
     def _remove(self, ids: Sequence[int]) -> None:
         # Nobody finds them any more; where they stay for now, they go as soon as the database is back.
@@ -279,10 +271,8 @@ class PlacedStore(StoreVectors):
             for at in range(0, len(ids), _AT_ONCE):
                 self._remove_now(ids[at : at + _AT_ONCE])
 
-    def _put_now(
-        self, ids: Sequence[int], documents: Sequence[str], digests: Sequence[str], vectors: Vectors
-    ) -> None:
-        self._place.ask(lambda held: held.put(self.store_id, ids, documents, digests, vectors))
+    def _put_now(self, batch: Batch) -> None:
+        self._place.ask(lambda held: held.put(self.store_id, batch))
 
     def _remove_now(self, ids: Sequence[int]) -> None:
         self._place.ask(lambda held: held.remove(ids))
