@@ -54,6 +54,7 @@ from gateway.proxy.asgi import Message, Receive, Scope, Send
 from gateway.proxy.head import Head
 from gateway.proxy.record import Observer, Observers, Record
 from gateway.proxy.sweep import Sweep
+from gateway.proxy.writes import Writes
 from gateway.readiness import Readiness
 from gateway.request_log import RequestLog
 from gateway.routing.probes import Probes
@@ -150,6 +151,7 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
         documents=rag,
         readiness=readiness,
         sweep=sweep,
+        writes=Writes(loop),
         observer=observers,
         ids=RequestIds(),
         tracing=traces,

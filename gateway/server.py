@@ -59,22 +59,42 @@ _UNHEARD = _Unheard()
 class Cycle:
     """One hot request and its reply. The first five attributes are those that uvicorn asks of a cycle."""
 
-    # What stays so for most requests is kept with the class: setting it for each is what takes the time.
-    response_complete = False
-    disconnected = False
-    message_event = _UNHEARD
-    more_body = True
-    size = 0
-    queued = False
-    running: Running | None = None
-    _lines = b""
-    _chunked = True
+    __slots__ = (
+        "_chunked",
+        "_lines",
+        "_protocol",
+        "body",
+        "disconnected",
+        "head",
+        "keep_alive",
+        "message_event",
+        "more_body",
+        "queued",
+        "response_complete",
+        "running",
+        "size",
+    )
 
     def __init__(self, protocol: HotProtocol, head: Head) -> None:
-        self.head = head
+        self.response_complete = False
+        self.disconnected = False
+        self.message_event = _UNHEARD
+        self.more_body = True
         self.keep_alive = head.keep_alive
+        self.head = head
         self.body: list[bytes] = []
+        self.size = 0
+        self.queued = False
+        self.running: Running | None = None
         self._protocol = protocol
+        self._lines = b""
+        self._chunked = True
+
+    def whole(self) -> bytes:
+        """The body, now that all of it is there; it is not kept."""
+        body = b"".join(self.body)
+        self.body.clear()
+        return body
 
     # Sink
 
@@ -96,7 +116,7 @@ class Cycle:
         elif self._lines:
             chunk = self._lines + chunk
         self._lines = b""
-        self._protocol.transport.write(chunk)
+        self._protocol.writes.put(self._protocol.transport, chunk)
 
     def end(self, chunk: bytes = b"") -> None:
         if not self._chunked:
@@ -106,13 +126,13 @@ class Cycle:
         else:
             chunk = self._lines + b"0\r\n\r\n"
         self._lines = b""
-        self._protocol.transport.write(chunk)
+        self._protocol.writes.put(self._protocol.transport, chunk)
         self.response_complete = True
         self._protocol.answered(self)
 
     def abort(self) -> None:
         self.response_complete = True
-        self._protocol.transport.close()
+        self._protocol.close()
 
 
 class HotProtocol(HttpToolsProtocol):
@@ -121,6 +141,7 @@ class HotProtocol(HttpToolsProtocol):
     def __init__(self, inference: Inference, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._inference = inference
+        self.writes = inference.writes
         self._known: Known[Head] | None = None
         self._tries = TRIES
         self._reading: Cycle | None = None
@@ -135,18 +156,17 @@ class HotProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        self._since = self.loop.time()
         fresh = (
             self._in_head and self._head_bytes == 0 and (self.cycle is None or self.cycle.response_complete)
         )
         if fresh and self._known is not None and (body := self._known.body(data)) is not None:
             cycle = Cycle(self, self._known.means)
             cycle.more_body = False
-            cycle.body.append(body)
             self._reading = cycle
             self.cycle = cycle  # type: ignore[assignment]  # it stands in for uvicorn's own
-            self._begin(cycle)
+            self._begin(cycle, body)
             return
+        self._since = self.loop.time()
         if self._in_head:
             self._head_bytes += len(data)
         # As in uvicorn, but for its timer of idle connections, which `expire` stands in for.
@@ -233,7 +253,7 @@ class HotProtocol(HttpToolsProtocol):
             return
         cycle.more_body = False
         if not cycle.queued:
-            self._begin(cycle)
+            self._begin(cycle, cycle.whole())
 
     def on_response_complete(self) -> None:
         """A reply is out: the next request may come, or begins where it has come already."""
@@ -252,11 +272,22 @@ class HotProtocol(HttpToolsProtocol):
         following.queued = False
         if not following.more_body:
             # Not from within the reply before it: a long pipeline would go as deep as it is long.
-            self.loop.call_soon(self._begin, following)
+            self.loop.call_soon(self._begin, following, following.whole())
 
     def send_400_response(self, msg: str) -> None:
         """What cannot be parsed is refused in the house's own shape."""
         self._refuse(InvalidRequest(f"{msg} Send HTTP/1.1 as RFC 9112 has it."))
+
+    # What its owners call
+
+    def close(self) -> None:
+        """Close it, when all that its client is to get is written."""
+        self.writes.flush()
+        self.transport.close()
+
+    def shutdown(self) -> None:
+        self.writes.flush()
+        super().shutdown()
 
     # Inside
 
@@ -270,11 +301,9 @@ class HotProtocol(HttpToolsProtocol):
         self.expect_100_continue = (b"expect", b"100-continue") in headers
         super().on_headers_complete()
 
-    def _begin(self, cycle: Cycle) -> None:
+    def _begin(self, cycle: Cycle, body: bytes) -> None:
         if self._refused or self.transport.is_closing():
             return
-        body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
-        cycle.body = []
         self._answering = cycle
         try:
             running = self._inference.begin(cycle.head, body, cycle)
@@ -296,9 +325,10 @@ class HotProtocol(HttpToolsProtocol):
         cycle.running = None
         if not cycle.keep_alive:
             if self._refused and self.transport.can_write_eof():
+                self.writes.flush()
                 self.transport.write_eof()
             else:
-                self.transport.close()
+                self.close()
         self.on_response_complete()
 
     def _refuse(self, error: PraxisError) -> None:
@@ -309,7 +339,7 @@ class HotProtocol(HttpToolsProtocol):
         cycle = self._reading
         if self._answering is not None or (cycle is None and self._asgi_is_answering()) or self.pipeline:
             # A reply before it is under way, and cannot be finished without reading on.
-            self.transport.close()
+            self.close()
             return
         head = cycle.head if cycle is not None else Head("", [])
         refusal = Cycle(self, Head(head.path, []))

@@ -23,11 +23,12 @@ T = TypeVar("T")
 
 
 class Background(ABC, Generic[T]):
-    """Does each of some things, until the last one, an order to stop, or the end of the browser that began it."""
+    """Does each of some things, until the last one, an order to stop, or until no browser looks at it any longer."""
 
     def __init__(self) -> None:
         self.running = False
         self._stopped = Event()
+        self._watchers: tuple[Callable[[], bool], ...] = ()
         self._began, self._before = 0.0, 0
 
     @property
@@ -62,8 +63,21 @@ class Background(ABC, Generic[T]):
         for reply in self.replies():
             reply.stop()
 
+    def join(self, watched: Callable[[], bool]) -> None:
+        """Go on for as long as `watched` says that somebody wants to know, too."""
+        self._watchers = tuple(dict.fromkeys((*self._watchers, watched)))
+
+    def leave(self, watched: Callable[[], bool]) -> bool:
+        """Somebody does not want to know any longer; whether it stops, because nobody else looks."""
+        self._watchers = tuple(each for each in self._watchers if each != watched)
+        if any(looks() for looks in self._watchers):
+            return False
+        self.stop()
+        return True
+
     def _begin(self, gateway: Gateway, things: Sequence[T], watched: Callable[[], bool]) -> None:
-        """Work in the background; `watched` says whether anybody still wants to know."""
+        """Work in the background; `watched` says whether somebody still wants to know."""
+        self.join(watched)
         self._stopped.clear()
         self._began, self._before, self.running = time.monotonic(), self.done, True
         Thread(target=lambda: asyncio.run(self._work(gateway, things, watched)), daemon=True).start()
@@ -77,18 +91,18 @@ class Background(ABC, Generic[T]):
                     return
                 await self.do(gateway, thing)
 
-        watching = asyncio.create_task(self._watch(watched))
+        watching = asyncio.create_task(self._watch())
         try:
             await asyncio.gather(*(work() for _ in range(AT_ONCE)))
         finally:
             watching.cancel()
             self.running = False
 
-    async def _watch(self, watched: Callable[[], bool]) -> None:
-        """Give up where the browser has gone; one that was away for a moment is back in time."""
+    async def _watch(self) -> None:
+        """Give up where every browser has gone; one that was away for a moment is back in time."""
         last = time.monotonic()
         while time.monotonic() - last < UNWATCHED:
-            if watched():
+            if any(looks() for looks in self._watchers):
                 last = time.monotonic()
                 for reply in self.replies():
                     reply.watch()

@@ -1,4 +1,4 @@
-"""Many questions through the same columns. What was answered stays in the session's memory, stopped or not."""
+"""Many questions through the same columns. What was answered stays, stopped or not."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ _SOUNDLESS = re.compile(r"[\W_]+")
 
 
 class Batch(Background[Turn]):
-    """The questions of the file `name`, asked as `choices` and `settings` say; a turn has no replies before it is asked."""
+    """The questions of the file `name`, asked as `choices` and `settings` say; a turn has no replies before it is asked.
+
+    `id` is the gateway's, once it keeps them.
+    """
 
     def __init__(self, name: str, turns: list[Turn], choices: dict[Side, Choice], settings: Settings) -> None:
         super().__init__()
         self.name = name
+        self.id: str | None = None
         self.turns = turns
         self.choices = choices
         self.settings = settings

@@ -53,6 +53,7 @@ class Model:
     id: str
     owned_by: str
     parent: str | None = None
+    images: int = 0  # that a request may hold; none where it sees no pictures
 
     @property
     def answers_from_documents(self) -> bool:
@@ -146,7 +147,7 @@ class Question:
     """
 
     model: str
-    messages: Sequence[Mapping[str, str]]
+    messages: Sequence[Mapping[str, Any]]
     stores: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -204,7 +205,7 @@ class Gateway:
     def models(self) -> list[Model]:
         """Every model, adapter and assistant that the key may use, each by its own name only."""
         return [
-            Model(item["id"], item.get("owned_by") or "", item.get("parent"))
+            Model(item["id"], item.get("owned_by") or "", item.get("parent"), item.get("images") or 0)
             for item in self.call("GET", "/v1/models")["data"]
             if item.get("kind") != "alias"
         ]
@@ -257,6 +258,24 @@ class Gateway:
         """What stands there, as text."""
         with _failures():
             return self._answer("GET", path).text
+
+    def head(self, path: str, count: int) -> bytes:
+        """The first `count` bytes of what stands there."""
+        with _failures(), self._http.stream("GET", path) as response:
+            if response.is_error:
+                response.read()
+                raise _refusal(response)
+            held = b""
+            for chunk in response.iter_bytes():
+                held += chunk
+                if len(held) >= count:
+                    break
+            return held[:count]
+
+    def content(self, path: str) -> bytes:
+        """What stands there, as it is."""
+        with _failures():
+            return self._answer("GET", path).content
 
     def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
         response = self._http.request(method, path, **options)

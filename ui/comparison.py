@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from praxis.judging.pair import Finding, Judge, Pair, decided
@@ -12,18 +13,22 @@ from praxis.judging.tally import Tally
 from ui.background import Background
 from ui.batch import Batch, whole
 from ui.client import Gateway, GatewayError, Question
-from ui.conversation import Side
+from ui.conversation import Side, Turn
 from ui.markup import unmarked
 from ui.reply import Phase, Reply
 
 
 @dataclass
 class Trial:
-    """One question's two answers before the judge: in the end there are `findings`, by item, or a `failure`."""
+    """One question's two answers before the judge: in the end there are `findings`, by item, or a `failure`.
+
+    `texts` are what the judge said, in either order.
+    """
 
     number: int
     pair: Pair
     said: tuple[Reply, ...] = ()
+    texts: tuple[str, ...] = ()
     findings: Mapping[str, Finding] | None = None
     failure: GatewayError | None = None
 
@@ -33,10 +38,14 @@ class Trial:
 
 
 class Comparison(Background[Trial]):
-    """The columns `sides` of a batch before a judge; `trials` are by the question's number in the batch."""
+    """The columns `sides` of a batch before a judge; `trials` are by the question's number in the batch.
+
+    Its `id` tells what belongs to it from what was said in an earlier one.
+    """
 
     def __init__(self, judge: Judge, sides: tuple[Side, Side], batch: Batch) -> None:
         super().__init__()
+        self.id = secrets.token_hex(8)
         self.judge = judge
         self.sides = sides
         self.batch = batch
@@ -97,16 +106,30 @@ class Comparison(Background[Trial]):
         await asyncio.gather(ask(0), ask(1))
         if any(reply.phase is Phase.STOPPED for reply in thing.said):
             return
-        thing.failure = next(filter(None, map(self._failure, thing.said)), None)
-        if thing.failure is None:
-            once, again = thing.said
-            thing.findings = self.judge.findings(once.text, again.text)
+        texts = tuple(reply.text for reply in thing.said)
+        self._conclude(thing, texts, next(filter(None, map(self._failure, thing.said)), None))
+
+    def recall(self, number: int, texts: Sequence[str], failure: GatewayError | None) -> None:
+        """Take up what the judge said of a question before, and why that was no judgement, if it was none."""
+        if judgeable(self.batch.turns[number - 1], self.sides):
+            trial = self.trials[number] = Trial(number, self._pair(number))
+            if len(texts) != 2:
+                failure = failure or GatewayError("judge_empty")
+            self._conclude(trial, tuple(texts), failure)
 
     def tally(self, item: str) -> Tally:
         """How often the first column was better at an item, over the questions on which the judge has a verdict on it."""
         return Tally.of(
             each.findings[item] for each in self.judged if each.findings and item in each.findings
         )
+
+    def _conclude(self, trial: Trial, texts: tuple[str, ...], failure: GatewayError | None) -> None:
+        trial.texts = texts
+        findings = self.judge.findings(*texts) if failure is None else {}
+        if OVERALL in findings:
+            trial.findings = findings
+        else:
+            trial.failure = failure or GatewayError("judge_no_verdict")
 
     def _pair(self, number: int) -> Pair:
         """Without markers, which would tell who is grounded."""
@@ -126,9 +149,10 @@ class Comparison(Background[Trial]):
 
 
 def comparable(batch: Batch, sides: tuple[Side, Side]) -> list[int]:
-    """The numbers of the questions that both columns have answered to the end, the first one being 1."""
-    return [
-        number
-        for number, turn in enumerate(batch.turns, start=1)
-        if all(whole(turn, side) and turn.replies[side].text.strip() for side in sides)
-    ]
+    """The numbers of the questions that can be judged, the first one being 1."""
+    return [number for number, turn in enumerate(batch.turns, start=1) if judgeable(turn, sides)]
+
+
+def judgeable(turn: Turn, sides: tuple[Side, Side]) -> bool:
+    """Whether both columns have answered to the end, and said something."""
+    return all(whole(turn, side) and turn.replies[side].text.strip() for side in sides)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ui.client import Gateway, Question
+from ui.client import Gateway, Json, Question
+from ui.pictures import SENT, Picture
 from ui.reply import Reply
 from ui.settings import DEFAULT, Settings
 from ui.votes import Vote
@@ -37,10 +38,16 @@ class Choice:
     obstacle: str | None = None  # the kind of error that keeps this side from being asked
     own_documents: bool = False
     assistant: bool = False  # the model answers from documents by itself
+    images: int = 0  # pictures that a request to the model may hold
 
     def grounded(self, side: Side) -> bool:
         """Whether the answer has to show its sources."""
         return side is Side.GROUNDED or self.assistant
+
+    @property
+    def sees(self) -> int:
+        """How many pictures are sent to it, the latest ones."""
+        return min(self.images, SENT)
 
 
 @dataclass
@@ -61,6 +68,7 @@ class Turn:
     replaces: Turn | None = None  # the one whose question was asked again
     recalled: bool = False  # read back from the gateway
     settings: Settings = DEFAULT
+    pictures: tuple[Picture, ...] = ()  # that were attached to the question
 
     def __post_init__(self) -> None:
         self.order = self.order or tuple(self.choices)
@@ -80,6 +88,10 @@ class Turn:
         if self.vote is None or not {self.vote.a.side, self.vote.b.side} <= set(self.order):
             return None
         return Side(self.vote.a.side), Side(self.vote.b.side)
+
+    def seen(self, side: Side) -> int:
+        """How many of the question's pictures the side was shown, from the first."""
+        return min(len(self.pictures), self.choices[side].sees)
 
     def letter(self, side: Side) -> str:
         """What the side is called in this turn."""
@@ -115,18 +127,29 @@ class Conversation:
         settings: Settings = DEFAULT,
         blind: bool = False,
         replaces: Turn | None = None,
+        pictures: Sequence[Picture] = (),
     ) -> None:
-        """Ask all sides at once; what is still being answered is given up and stays as far as it came.
+        """Ask all sides at once; what is still being answered is given up and stays as far as it came. A side whose model
+        sees no `pictures` is asked with the text alone.
 
         A blind turn stands in an order drawn by chance; one that `replaces` another is asked as if that had not been.
         """
         self.stop()
         order = tuple(random.sample(list(choices), len(choices)) if blind else choices)
-        replies = {
-            side: begin(gateway, self.messages(side, text, replaces), side, choice, settings)
+        turn = Turn(
+            text,
+            choices,
+            {},
+            order=order,
+            blind=blind,
+            replaces=replaces,
+            settings=settings,
+            pictures=tuple(pictures),
+        )
+        turn.replies = {
+            side: begin(gateway, self.messages(turn, side), side, choice, settings)
             for side, choice in choices.items()
         }
-        turn = Turn(text, choices, replies, order=order, blind=blind, replaces=replaces, settings=settings)
         self.turns.append(turn)
 
     def stop(self) -> None:
@@ -134,22 +157,26 @@ class Conversation:
             for reply in turn.replies.values():
                 reply.stop()
 
-    def messages(self, side: Side, question: str, replaced: Turn | None = None) -> list[dict[str, str]]:
-        """The side's history with the new question, without turns that it left unanswered or that were asked again."""
-        history: list[dict[str, str]] = []
-        gone = [replaced, *(turn.replaces for turn in self.turns)]
-        for turn in self.turns:
-            if (
-                not any(turn is each for each in gone)
-                and (reply := turn.replies.get(side))
-                and reply.text.strip()
-            ):
-                history += _exchange(turn.question, reply.text)
-        return [*history, {"role": "user", "content": question}]
+    def messages(self, new: Turn, side: Side) -> list[Json]:
+        """The side's history with the question of the `new` turn, without turns that it left unanswered or that were asked
+        again. Of the pictures the latest stay as many as the model takes."""
+        gone = [new.replaces, *(turn.replaces for turn in self.turns)]
+        said: list[Json] = []
+        left = new.choices[side].sees
+        for turn in (new, *reversed(self.turns)):
+            reply = turn.replies.get(side)
+            answered = reply is not None and bool(reply.text.strip())
+            if turn is not new and (not answered or any(turn is each for each in gone)):
+                continue
+            pictures = turn.pictures[:left]
+            left -= len(pictures)
+            answer = [{"role": "assistant", "content": reply.text}] if reply and answered else []
+            said = [{"role": "user", "content": _content(turn.question, pictures)}, *answer, *said]
+        return said
 
 
 def begin(
-    gateway: Gateway, messages: Sequence[dict[str, str]], side: Side, choice: Choice, settings: Settings
+    gateway: Gateway, messages: Sequence[Json], side: Side, choice: Choice, settings: Settings
 ) -> Reply:
     """Ask one side in the background; where an obstacle forbids it, the answer says so."""
     grounded = choice.grounded(side)
@@ -160,10 +187,14 @@ def begin(
     return reply
 
 
-def question_to(choice: Choice, messages: Sequence[dict[str, str]], settings: Settings) -> Question:
+def question_to(choice: Choice, messages: Sequence[Json], settings: Settings) -> Question:
     """The request that asks one side."""
     return Question(choice.model, settings.messages(messages), choice.stores, settings.fields())
 
 
-def _exchange(question: str, answer: str) -> Sequence[dict[str, str]]:
-    return {"role": "user", "content": question}, {"role": "assistant", "content": answer}
+def _content(question: str, pictures: Sequence[Picture]) -> str | list[Json]:
+    """The text alone where that is all, else chat's parts."""
+    if not pictures:
+        return question
+    shown = [{"type": "image_url", "image_url": {"url": picture.url}} for picture in pictures]
+    return [{"type": "text", "text": question}, *shown]

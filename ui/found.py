@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from html import escape
+
+from ui.markup import BLANK
 
 _WORD = re.compile(r"[A-Za-z0-9]+|[一-鿿]+")
 _SHORTEST = 2  # letters of a word that is marked
@@ -50,6 +53,12 @@ def marked(query: str, text: str) -> tuple[tuple[str, bool], ...]:
     parts = re.split(f"({'|'.join(bounds)})", text, flags=re.IGNORECASE)
     # Splitting by a captured pattern puts what was found at the odd places.
     return tuple((part, place % 2 == 1) for place, part in enumerate(parts) if part)
+
+
+def words_html(query: str, text: str) -> str:
+    """`text` as HTML without blank lines, the words of `query` in it marked."""
+    runs = marked(query, BLANK.sub("\n", text.strip()))
+    return "".join(f"<mark>{escape(run)}</mark>" if is_found else escape(run) for run, is_found in runs)
 
 
 def _shared(run: str, text: str) -> list[str]:

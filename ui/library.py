@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ui.client import Gateway, Json, Store, taken
@@ -82,6 +82,7 @@ class Document:
     editions: tuple[Edition, ...] = ()
     replaces: str = ""
     own: bool = True  # and not another tenant's, in a knowledge base that is shared
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +105,15 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A passage that a search found, with how well it answers: 0 to 1. `superseded` where another edition is in force."""
+    """A passage that a search found, with how well it answers: 0 to 1. `start` and `end` are where it stands in the file's
+    text; `superseded` where another edition is in force."""
 
     file: str
     filename: str
     score: float
     text: str
+    start: int
+    end: int
     law: str | None = None
     article: str | None = None
     page: int | None = None
@@ -141,18 +145,16 @@ class Library:
 
     def documents(self, store: str) -> list[Document]:
         """The files of a knowledge base, newest first."""
-        names = {item["id"]: item for item in self.gateway.pages("/v1/files")}
-        return [
-            _document(item, names.get(item["id"])) for item in self.gateway.pages(f"{_path(store)}/files")
-        ]
+        return [_document(item) for item in self.gateway.pages(f"{_path(store)}/files")]
 
     def document(self, store: str, file: str) -> Document:
         return _document(self.gateway.call("GET", f"{_path(store)}/files/{file}"))
 
-    def attach(self, store: str, file: str, replaces: str = "") -> Document:
+    def attach(self, store: str, file: str, replaces: str = "", attributes: Json | None = None) -> Document:
         """Have an uploaded file read into a knowledge base, where it takes the place of the one it `replaces` once it
-        is ready; its status says so."""
-        body = {"file_id": file} | ({"replaces": replaces} if replaces else {})
+        is ready; its status says so. Its `attributes` take the place of all that it had there."""
+        body: Json = {"file_id": file} | ({"replaces": replaces} if replaces else {})
+        body |= {"attributes": attributes} if attributes else {}
         return _document(self.gateway.call("POST", f"{_path(store)}/files", json=body))
 
     def delete_file(self, file: str) -> None:
@@ -181,6 +183,16 @@ class Library:
         )
         return [taken(Passage, item) for item in page["data"]], page["total"]
 
+    def number(self, store: str, file: str, at: int) -> int:
+        """Which passage of a file holds the character `at` of its text, from 1."""
+        asked = {"at": at, "limit": 1}
+        page = self.gateway.call("GET", f"{_path(store)}/files/{file}/passages", params=asked)
+        return int(page["data"][0]["number"]) if page["data"] else 1
+
+    def head(self, file: str, count: int) -> bytes:
+        """The first `count` bytes of one's own file, as it was uploaded."""
+        return self.gateway.head(f"/v1/files/{file}/content", count)
+
     def search(self, store: str, query: str, *, limit: int, filters: Json | None = None) -> list[Found]:
         """What the knowledge base holds about `query`, best first."""
         body: Json = {"query": query, "max_num_results": limit} | ({"filters": filters} if filters else {})
@@ -203,13 +215,13 @@ def _path(store: str) -> str:
     return f"/v1/vector_stores/{store}"
 
 
-def _document(item: Json, file: Json | None = None) -> Document:
-    """A file in a knowledge base; `file` is the file itself where it is one's own."""
-    told, known, failure = item.get("progress") or {}, file or {}, item.get("last_error") or {}
+def _document(item: Json) -> Document:
+    """A file in a knowledge base."""
+    told, failure = item.get("progress") or {}, item.get("last_error") or {}
     return Document(
         id=item["id"],
-        filename=known.get("filename") or item.get("filename") or item["id"],
-        bytes=known.get("bytes") or item.get("usage_bytes") or 0,
+        filename=item.get("filename") or item["id"],
+        bytes=item.get("bytes") or 0,
         created_at=item.get("created_at") or 0,
         status=item.get("status") or "in_progress",
         error=failure.get("message") or "",
@@ -218,7 +230,8 @@ def _document(item: Json, file: Json | None = None) -> Document:
         contents=_contents(told) if told.get("step") == "ready" else Contents(),
         editions=tuple(taken(Edition, each) for each in item.get("editions") or ()),
         replaces=item.get("replaces") or "",
-        own=file is not None,
+        own=bool(item.get("own")),
+        attributes=item.get("attributes") or {},
     )
 
 
@@ -243,6 +256,8 @@ def _found(item: Json) -> Found:
         filename=item["filename"],
         score=item["score"],
         text="".join(each["text"] for each in parts),
+        start=known["start"],
+        end=known["end"],
         law=known.get("law"),
         article=known.get("article"),
         page=known.get("page"),

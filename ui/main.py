@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from ui import widgets
 from ui.client import GatewayError
 from ui.session import Session
 from ui.views import ask, batch, documents, history, operations, results, sign_in, source
@@ -24,6 +25,7 @@ def main() -> None:
     if session.gateway:
         session.refresh()
         session = Session.current()
+    widgets.speak(session.locale)
     page = st.navigation(pages(session), position="top" if session.gateway else "hidden")
     if session.gateway is None:
         sign_in.show(session)
@@ -58,7 +60,7 @@ def pages(session: Session) -> list[StreamlitPage]:
         url_path="batch",
     )
     past = st.Page(
-        lambda: history.show(session, asking),
+        lambda: history.show(session, asking, many),
         title=t("nav.history"),
         icon=":material/history:",
         url_path="history",

@@ -12,7 +12,8 @@ from ui.passage import Passage
 
 CONTEXT = 240  # characters of the document shown on either side of the quoted words
 
-_BLANK = re.compile(r"\n\s*\n")
+BLANK = re.compile(r"\n\s*\n")
+"""Blank lines, which statutes have between all paragraphs: on a page they are left out."""
 CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
 """Code in Markdown, nearly: to split by it puts the code at the odd places."""
 _IMAGE = re.compile(r"!(?=\[[^\]]*\][(\[])")
@@ -94,7 +95,7 @@ def citation_html(citation: Citation, passage: Passage | None, anchor: str, loca
 
 def _passage(passage: Passage) -> str:
     """The passage, its lines close together whatever blank lines the document has between them."""
-    runs = [(_BLANK.sub("\n", run), marked) for run, marked in passage.runs]
+    runs = [(BLANK.sub("\n", run), marked) for run, marked in passage.runs]
     tags = ("mark" if marked else "span" for _, marked in runs)
     return "".join(f"<{tag}>{escape(run)}</{tag}>" for tag, (run, _) in zip(tags, runs, strict=True))
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
 from ui.client import Citation, GatewayError, Json, Unverified, Usage
 from ui.conversation import Choice, Side, Turn
 from ui.markup import CONTEXT
 from ui.passage import Passage
+from ui.pictures import Picture
 from ui.reply import Phase, Reply
 from ui.settings import Settings
+
+NAME = 200  # characters of a picture's name
 
 
 def question_of(turn: Turn) -> Json:
@@ -18,12 +21,14 @@ def question_of(turn: Turn) -> Json:
     settings: Json = {"order": list(turn.order), "blind": turn.blind}
     if turn.replaces:
         settings["replaces"] = turn.replaces.item
-    return {"type": "message", "role": "user", "content": turn.question, "settings": settings}
+    if turn.pictures:
+        settings["pictures"] = [picture.name[:NAME] for picture in turn.pictures]
+    return {"type": "message", "role": "user", "content": _asked(turn), "settings": settings}
 
 
-def answer_of(turn: Turn, side: Side) -> Json:
+def answer_of(turn: Turn, side: Side, reply: Reply) -> Json:
     """The message of one side's answer, as far as it has come."""
-    reply, choice = turn.replies[side], turn.choices[side]
+    choice = turn.choices[side]
     message: Json = {
         "type": "message",
         "role": "assistant",
@@ -32,12 +37,7 @@ def answer_of(turn: Turn, side: Side) -> Json:
         "question_id": turn.item,
         "side": side,
         "model": choice.model,
-        "settings": {
-            "vector_stores": list(choice.stores),
-            "own_documents": choice.own_documents,
-            "assistant": choice.assistant,
-            **turn.settings.kept(),
-        },
+        "settings": settings_of(choice, turn.settings),
         "figures": _figures(reply),
     }
     if reply.thinking:
@@ -53,22 +53,55 @@ def answer_of(turn: Turn, side: Side) -> Json:
     return message
 
 
-def turns_of(items: Iterable[Json]) -> list[Turn]:
-    """The turns that these messages, the oldest first, were made of. An answer that was never finished is as far as it came."""
+Read = Callable[[str, int], bytes]
+"""Reads a picture: by the item that holds it, and its number there, from 1."""
+
+
+def turns_of(items: Iterable[Json], read: Read | None = None) -> list[Turn]:
+    """The turns that these messages, the oldest first, were made of, but for questions that nobody began to answer."""
+    return [_in_order(turn) for turn in asked(items, read) if turn.replies]
+
+
+def asked(items: Iterable[Json], read: Read | None = None) -> list[Turn]:
+    """Every question among these messages, the oldest first, with its answers, each as far as it came."""
     turns: dict[str, Turn] = {}
     for item in items:
         side = item.get("side")
         if item["role"] == "user":
-            asked = _turn(item)
-            asked.replaces = turns.get((item.get("settings") or {}).get("replaces", ""))
-            turns[asked.item] = asked
+            fresh = _turn(item)
+            fresh.pictures = tuple(_pictures(item, read)) if read else ()
+            fresh.replaces = turns.get((item.get("settings") or {}).get("replaces", ""))
+            turns[fresh.item] = fresh
         elif side in set(Side) and (turn := turns.get(item.get("question_id", ""))):
             place = Side(side)
             turn.answers[place] = item["id"]
-            turn.choices[place] = _choice(item)
+            turn.choices[place] = choice_of(item)
             turn.settings = Settings.of(item.get("settings") or {})
             turn.replies[place] = _reply(item)
-    return [_in_order(turn) for turn in turns.values() if turn.replies]
+    return list(turns.values())
+
+
+def choice_of(item: Json) -> Choice:
+    """Who answered by what this message says, or is to answer."""
+    settings = item.get("settings") or {}
+    return Choice(
+        item.get("model") or "",
+        tuple(settings.get("vector_stores") or ()),
+        own_documents=bool(settings.get("own_documents")),
+        assistant=bool(settings.get("assistant")),
+        images=settings.get("images") or 0,
+    )
+
+
+def settings_of(choice: Choice, settings: Settings) -> Json:
+    """How somebody is asked, as it is kept."""
+    return {
+        "vector_stores": list(choice.stores),
+        "own_documents": choice.own_documents,
+        "assistant": choice.assistant,
+        "images": choice.images,
+        **settings.kept(),
+    }
 
 
 def _status(reply: Reply) -> str:
@@ -101,18 +134,24 @@ def _cited(citation: Citation, passages: dict[int, Passage]) -> Json:
     return cited
 
 
+def _asked(turn: Turn) -> str | list[Json]:
+    """The text alone where that is all."""
+    if not turn.pictures:
+        return turn.question
+    shown = [{"type": "input_image", "image_url": picture.url} for picture in turn.pictures]
+    return [{"type": "input_text", "text": turn.question}, *shown]
+
+
 def _text(item: Json) -> str:
-    return "".join(part["text"] for part in item["content"])
+    return "".join(part["text"] for part in item["content"] if "text" in part)
 
 
-def _choice(item: Json) -> Choice:
-    settings = item.get("settings") or {}
-    return Choice(
-        item.get("model") or "",
-        tuple(settings.get("vector_stores") or ()),
-        own_documents=bool(settings.get("own_documents")),
-        assistant=bool(settings.get("assistant")),
-    )
+def _pictures(item: Json, read: Callable[[str, int], bytes]) -> Iterable[Picture]:
+    held = [part["media_type"] for part in item["content"] if part["type"] == "input_image"]
+    names = (item.get("settings") or {}).get("pictures") or []
+    for number, kind in enumerate(held, start=1):
+        name = names[number - 1] if number <= len(names) else str(number)
+        yield Picture(name, kind, read(item["id"], number))
 
 
 def _reply(item: Json) -> Reply:
@@ -120,7 +159,7 @@ def _reply(item: Json) -> Reply:
     finish = item.get("finish_reason")
     usage = Usage(int(figures.get("prompt_tokens", 0)), int(figures.get("completion_tokens", 0)))
     return Reply(
-        grounded=_choice(item).grounded(Side(item["side"])),
+        grounded=choice_of(item).grounded(Side(item["side"])),
         phase=Phase.FAILED
         if error
         else Phase.DONE

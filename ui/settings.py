@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from ui.client import Json
 
@@ -39,7 +40,7 @@ class Settings:
             sent["chat_template_kwargs"] = {"enable_thinking": self.thinking, "thinking": self.thinking}
         return sent
 
-    def messages(self, said: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    def messages(self, said: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """What was said, led by the system prompt."""
         return [*([{"role": "system", "content": self.system}] if self.system else ()), *said]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 
 from praxis.i18n import Locale
 from ui.client import GatewayError
-from ui.conversation import Choice
+from ui.conversation import Choice, Side, Turn
 from ui.library import Progress
+from ui.pictures import Picture
 from ui.reply import Phase, Reply
 from ui.settings import Settings
 
@@ -98,3 +100,17 @@ def how_far(progress: Progress, locale: Locale) -> str:
 def answerer(choice: Choice, locale: Locale) -> str:
     """Who answers in a column."""
     return f"{locale.t('ask.my_documents')} · {choice.model}" if choice.own_documents else choice.model
+
+
+def unseen(turn: Turn, side: Side, locale: Locale) -> str:
+    """What the side was not shown of the question's pictures; nothing where it was shown all."""
+    count, seen = len(turn.pictures), turn.seen(side)
+    if seen == count:
+        return ""
+    return locale.t("picture.partly", seen=seen, count=count) if seen else locale.t("picture.unseen")
+
+
+def attached(pictures: Iterable[Picture], locale: Locale) -> str:
+    """The pictures of a question by name and size; nothing where there are none."""
+    told = ", ".join(f"{picture.name} ({size(len(picture.content))})" for picture in pictures)
+    return locale.t("picture.attached", pictures=told) if told else ""

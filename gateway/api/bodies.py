@@ -18,7 +18,9 @@ MOST_BYTES = 1 << 20
 
 
 class Bounded(APIRoute):
-    """A route that reads at most `MOST_BYTES` of a body before it answers 413, whatever length was announced."""
+    """A route that reads at most `most` bytes of a body before it answers 413, whatever length was announced."""
+
+    most = MOST_BYTES
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -27,8 +29,8 @@ class Bounded(APIRoute):
             body = bytearray()
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MOST_BYTES:
-                    raise TooLarge(f"The request's body exceeds {MOST_BYTES} bytes; send less at a time.")
+                if len(body) > self.most:
+                    raise TooLarge(f"The request's body exceeds {self.most} bytes; send less at a time.")
 
             async def read() -> Message:
                 return {"type": "http.request", "body": bytes(body), "more_body": False}

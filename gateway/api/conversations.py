@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from gateway.api.bodies import Body, Bounded
@@ -22,6 +22,14 @@ Messages = Annotated[list[Message], Field(max_length=20)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(max_length=64, description="The last id of the page before")]
 Listed = dict[str, Any]
+
+_UNTOUCHED = {"cache-control": "private, no-store", "x-content-type-options": "nosniff"}
+
+
+class WithPictures(Bounded):
+    """Pictures are more than words: four of them as the pages send them, and what is said beside."""
+
+    most = 8 << 20
 
 
 class CreateConversation(Body):
@@ -59,7 +67,7 @@ class Deleted(BaseModel):
 
 def routes(conversations: Conversations) -> APIRouter:
     """The router."""
-    router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_class=Bounded)
+    router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_class=WithPictures)
     _add_conversations(router, conversations)
     _add_items(router, conversations)
     return router
@@ -133,6 +141,14 @@ def _add_items(router: APIRouter, conversations: Conversations) -> None:
     async def get_item(conversation_id: str, item_id: str, asker: Asker) -> dict[str, Any]:
         """One item."""
         return shown(await asyncio.to_thread(conversations.item, asker, conversation_id, item_id))
+
+    @router.get("/{conversation_id}/items/{item_id}/images/{number}", response_class=Response)
+    async def get_image(
+        conversation_id: str, item_id: str, number: Annotated[int, Path(ge=1, le=64)], asker: Asker
+    ) -> Response:
+        """A picture in an item, from 1, as its bytes. OpenAI has no such call."""
+        image = await asyncio.to_thread(conversations.image, asker, conversation_id, item_id, number)
+        return Response(image.content, media_type=image.media_type, headers=_UNTOUCHED)
 
     @router.post("/{conversation_id}/items/{item_id}")
     async def replace_item(conversation_id: str, item_id: str, body: Message, asker: Asker) -> dict[str, Any]:

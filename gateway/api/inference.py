@@ -17,13 +17,15 @@ from gateway.limits import Limits
 from gateway.proxy.asgi import AsgiSink, ClientGone, Receive, Scope, Send, read_body
 from gateway.proxy.call import Call, parse
 from gateway.proxy.estimate import cost
-from gateway.proxy.exchange import Exchange, Plan
+from gateway.proxy.exchange import Exchange
 from gateway.proxy.head import Head
+from gateway.proxy.plan import Plan
 from gateway.proxy.record import Observer, Record, Tracing
 from gateway.proxy.responses import PATH as RESPONSES
 from gateway.proxy.responses import parse_response
 from gateway.proxy.sink import Running, Sink, send_error, shutting_down
 from gateway.proxy.sweep import Sweep
+from gateway.proxy.writes import Writes
 from gateway.readiness import Readiness
 from gateway.routing.table import Route, Table, Target
 from praxis.errors import InternalError, InvalidRequest, PraxisError
@@ -54,6 +56,7 @@ class Inference:
     documents: Documents
     readiness: Readiness
     sweep: Sweep
+    writes: Writes
     observer: Observer
     ids: RequestIds
     limits: Limits
@@ -125,7 +128,7 @@ class Inference:
 
     def start(self, record: Record, plan: Plan, sink: Sink) -> Exchange:
         """Begin to carry out what was admitted."""
-        exchange = Exchange(plan, sink, record, self.sweep, self.observer)
+        exchange = Exchange(plan, sink, record, self.sweep, self.writes, self.observer)
         exchange.start()
         return exchange
 
@@ -137,7 +140,15 @@ class Inference:
 
     def record(self, head: Head) -> Record:
         """The record of a request that has just arrived."""
-        record = Record(head.request_id or self.ids.new(), head, time.time(), time.monotonic())
+        record = Record(
+            head.request_id or self.ids.new(),
+            head.path,
+            time.time(),
+            time.monotonic(),
+            head.session,
+            head.traceparent,
+            head.tracestate,
+        )
         if self.tracing is not None and head.path in PATHS:
             self.tracing.began(record)
         return record
@@ -156,7 +167,7 @@ class Inference:
             target = self.documents.target(call.model, route.base or route.name)
             return Plan(path, call, (target,), self.documents.headers(principal, call.model))
         targets = route.targets
-        targets[0].backend.dialect.check(path, call)
+        targets[0].backend.dialect.check(path, call, targets[0].images)
         if targets[0].adapter:
             return Plan(path, call, (self.traffic.admit(route, record),))
         if len(targets) > 1:
@@ -183,7 +194,7 @@ class Inference:
 def _takes(fallback: Target, path: str, call: Call) -> bool:
     """Whether a fallback could answer what is asked: one that cannot is passed over, not the client's affair."""
     try:
-        fallback.backend.dialect.check(path, call)
+        fallback.backend.dialect.check(path, call, fallback.images)
     except InvalidRequest:
         return False
     return True

@@ -29,6 +29,7 @@ def routes(table: Callable[[], Table], started: int) -> APIRouter:
             "kind": route.kind,
             "base": route.base,
             "max_model_len": _context(table(), route),
+            "images": _images(table(), route),
         }
 
     @router.get("")
@@ -48,10 +49,19 @@ def routes(table: Callable[[], Table], started: int) -> APIRouter:
     return router
 
 
+def _base(table: Table, route: Route) -> Route:
+    """Where an adapter's and an assistant's answers come from; a model itself."""
+    return table.routes.get(route.base or route.name, route)
+
+
+def _images(table: Table, route: Route) -> int:
+    """How many pictures a request may hold; 0 where the model sees none."""
+    return next((target.images for target in _base(table, route).targets), 0)
+
+
 def _context(table: Table, route: Route) -> int | None:
     """The context length in tokens, as an engine told it: an adapter's and an assistant's is its base's."""
-    base = table.routes.get(route.base or route.name, route)
-    for target in base.targets:
+    for target in _base(table, route).targets:
         for replica in target.backend.replicas:
             if length := replica.models.get(target.upstream):
                 return length

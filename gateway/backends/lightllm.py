@@ -49,7 +49,7 @@ class LightLLM(Dialect):
     def __init__(self, *, constrained: bool = False) -> None:
         self._constrained = constrained
 
-    def check(self, path: str, call: Call) -> None:
+    def check(self, path: str, call: Call, images: int) -> None:
         if path == RESPONSES:
             raise InvalidRequest(
                 f"The model `{call.model}` runs on LightLLM, which has no `/v1/responses`; use `/v1/chat/completions`, give "
@@ -64,6 +64,13 @@ class LightLLM(Dialect):
             raise _refusal(call, "logprobs", "leaves `logprobs` empty in a stream; ask without `stream`")
         if "prompt" in known and not call.stream and call.data.get("n") not in (None, 1):
             raise _refusal(call, "n", "writes several completions (`n`) into one; ask for them one by one")
+        if not images and _shows_pictures(call.data.get("messages")):
+            raise _refusal(
+                call,
+                "messages",
+                "answers as if a picture in `messages` were not there where the model sees none; leave it out, or choose a "
+                "model that sees pictures. Where this one does, the operator says so by `images: …` in models.yaml",
+            )
         if not self._constrained and _format(call.data) in ("json_object", "json_schema"):
             raise _refusal(
                 call,
@@ -108,6 +115,15 @@ class LightLLM(Dialect):
 
 def _known(path: str) -> set[str]:
     return _CHAT if path.endswith("/chat/completions") else _COMPLETION
+
+
+def _shows_pictures(messages: Any) -> bool:
+    for message in messages if isinstance(messages, list) else ():
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict) and part.get("type") == "image_url":
+                return True
+    return False
 
 
 def _format(data: dict[str, Any]) -> Any:

@@ -10,25 +10,34 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from gateway.history.tables import STEPS, conversations, identity, items, searchable
+from gateway.history.tables import STEPS, conversations, identity, images, items, searchable
 from praxis import audit
 from praxis.audit import ALL, Line, note
 from praxis.errors import InvalidRequest, NotFound
 from praxis.keys import Principal
 from praxis.state import migrate, writing
 
-MOST_ITEMS = 1000
+MOST_ITEMS = 10_000
 """Items of one conversation."""
 
 Metadata = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture's bytes, and what kind they are of (`image/png`)."""
+
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
-    """What is to be kept: the `body` as it was sent, and the `words` by which it is found."""
+    """What is to be kept: the `body` as it was sent but for its `images`, and the `words` by which it is found."""
 
     body: Mapping[str, Any]
     words: str
+    images: Sequence[Image] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,7 @@ class Page:
 
 
 class Conversations:
-    """The tables `conversation` and `conversation_item`, as one tenant after the other sees them."""
+    """The tables `conversation`, `conversation_item` and `conversation_image`, as one tenant after the other sees them."""
 
     def __init__(self, engine: Engine) -> None:
         migrate(engine, "conversations", STEPS)
@@ -137,6 +146,20 @@ class Conversations:
             note(connection, owner.actor, Line("conversation.read", conversation, item))
             return owned_item(connection, conversation, item)
 
+    def image(self, owner: Principal, conversation: str, item: str, number: int) -> Image:
+        """The picture of that number, from 1, in an item. Raises NotFound."""
+        with writing(self._engine).begin() as connection:
+            owned_conversation(connection, owner, conversation)
+            owned_item(connection, conversation, item)
+            wanted = sa.select(images.c.media_type, images.c.content).where(
+                images.c.item_id == item, images.c.number == number
+            )
+            row = connection.execute(wanted).first()
+            if row is None:
+                raise NotFound(f"`{item}` has no picture {number}; they are numbered from 1.", param="number")
+            note(connection, owner.actor, Line("conversation.read", conversation, item))
+            return Image(row.media_type, row.content)
+
     def replace(self, owner: Principal, conversation: str, item: str, by: Item) -> Mapping[str, Any]:
         """Put another item in the place of one, whose id it takes over. Raises NotFound."""
         with writing(self._engine).begin() as connection:
@@ -144,6 +167,8 @@ class Conversations:
             row = owned_item(connection, conversation, item)
             changed = {"body": dict(by.body), "words": searchable(by.words)}
             connection.execute(sa.update(items).where(items.c.id == item).values(changed))
+            connection.execute(sa.delete(images).where(images.c.item_id == item))
+            _keep_images(connection, item, by)
             _touch(connection, conversation)
             return dict(row) | changed
 
@@ -196,9 +221,9 @@ def _append(connection: Connection, conversation: str, fresh: Sequence[Item]) ->
     ).one()
     if count + len(fresh) > MOST_ITEMS:
         raise InvalidRequest(
-            f"A conversation holds {MOST_ITEMS} items at most; begin another one.", param="items"
+            f"A conversation holds {MOST_ITEMS:,} items at most; begin another one.", param="items"
         )
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": identity("msg"),
             "conversation_id": conversation,
@@ -210,7 +235,18 @@ def _append(connection: Connection, conversation: str, fresh: Sequence[Item]) ->
     ]
     if rows:
         connection.execute(sa.insert(items), rows)
+    for row, item in zip(rows, fresh, strict=True):
+        _keep_images(connection, row["id"], item)
     return rows
+
+
+def _keep_images(connection: Connection, item_id: str, item: Item) -> None:
+    rows = [
+        {"item_id": item_id, "number": number, "media_type": image.media_type, "content": image.content}
+        for number, image in enumerate(item.images, start=1)
+    ]
+    if rows:
+        connection.execute(sa.insert(images), rows)
 
 
 def _touch(connection: Connection, conversation: str) -> None:

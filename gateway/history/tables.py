@@ -1,4 +1,4 @@
-"""The tables of conversations, their items and the votes on them."""
+"""The tables of conversations, their items with the pictures in them, and the votes on them."""
 
 from __future__ import annotations
 
@@ -47,6 +47,21 @@ items = sa.Table(
     sa.UniqueConstraint("conversation_id", "position"),
 )
 
+images = sa.Table(
+    "conversation_image",
+    _METADATA,
+    sa.Column(
+        "item_id",
+        sa.String(64),
+        sa.ForeignKey("conversation_item.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column(
+        "number", sa.Integer, primary_key=True, autoincrement=False
+    ),  # from 1, as they stand in the item
+    sa.Column("media_type", sa.String(32), nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
 
 votes = sa.Table(
     "vote",
@@ -85,7 +100,11 @@ def _find_the_oldest(connection: Connection) -> None:
         connection.execute(sa.text(f"create index {statement}"))
 
 
-STEPS: Sequence[Step] = (_keep_conversations, _keep_votes, _find_the_oldest)
+def _keep_images(connection: Connection) -> None:
+    images.create(connection)
+
+
+STEPS: Sequence[Step] = (_keep_conversations, _keep_votes, _find_the_oldest, _keep_images)
 
 
 def identity(kind: str) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from praxis.judging.prompts import PROMPTS
 from praxis.judging.rubric import OVERALL, Rubric
 from praxis.judging.thinking import without_thinking
 
@@ -23,25 +25,6 @@ FIRST, TIE, SECOND = WINNERS = ("first", "tie", "second")
 _VERDICT = re.compile(r"\[\[\s*([ABC])\s*\]\]")
 _OTHER = {"A": "B", "B": "A"}
 _NAMED = re.compile(r"((?:答复|回答|答案|[Aa]nswer|[Rr]esponse|[Rr]eply)\s*[“\"'‘]?)([AB])(?![A-Za-z])")
-
-_PAIR = """\
-<问题>
-{question}
-</问题>
-{reference}
-<答复A>
-{first}
-</答复A>
-
-<答复B>
-{second}
-</答复B>"""
-
-_REFERENCE = """
-<参考答案>
-{reference}
-</参考答案>
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +56,24 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Who judges and how; reasons are given in `language`, by its Chinese name."""
+    """Who judges and how: asked in `language`, one of those of `PROMPTS`, or the rubric's own where it is empty."""
 
     model: str
     rubric: Rubric
     max_tokens: int = MAX_TOKENS
-    language: str = "中文"
+    language: str = ""
 
     def request(self, pair: Pair, *, swapped: bool) -> dict[str, Any]:
         """The chat request about the pair, its answers in each other's place where it is `swapped`."""
         first, second = (pair.second, pair.first) if swapped else (pair.first, pair.second)
-        reference = _REFERENCE.format(reference=pair.reference) if pair.reference.strip() else ""
-        asked = _PAIR.format(question=pair.question, reference=reference, first=first, second=second)
+        language = self.language or self.rubric.language
+        prompts = PROMPTS[language]
+        reference = prompts.reference.format(reference=pair.reference) if pair.reference.strip() else ""
+        asked = prompts.pair.format(question=pair.question, reference=reference, first=first, second=second)
         return {
             "model": self.model,
             "messages": [
-                {"role": "system", "content": self.rubric.instructions(self.language)},
+                {"role": "system", "content": self.rubric.instructions(language)},
                 {"role": "user", "content": asked},
             ],
             "temperature": 0,
@@ -125,25 +110,30 @@ def _verdicts(said: str, rubric: Rubric) -> dict[str, tuple[str, str]]:
     Of the whole the last word counts, also where nothing but the verdict itself says that it is on the whole.
     """
     text = without_thinking(said)
-    marks = list(_heading(rubric).finditer(text))
+    names = {name.casefold(): meant for name, meant in rubric.names().items()}
+    marks = list(_heading(names).finditer(text))
     rest = text[: marks[0].start()] if marks else text
     found: dict[str, tuple[str, str]] = {}
     for mark, end in zip(marks, [*(each.start() for each in marks[1:]), len(text)], strict=False):
         part = text[mark.end() : end]
         verdicts = list(_VERDICT.finditer(part))
-        if mark[1] == OVERALL or not verdicts:
+        item = names[mark[1].replace("’", "'").casefold()]
+        if item == OVERALL or not verdicts:
             rest += part
             continue
-        found[mark[1]] = _read(part, verdicts[0])
+        found[item] = _read(part, verdicts[0])
         rest += part[verdicts[0].end() :]
     last = list(_VERDICT.finditer(rest))
     return found | ({OVERALL: _read(rest, last[-1])} if last else {})
 
 
-def _heading(rubric: Rubric) -> re.Pattern[str]:
-    """The names of items at the beginning of a line; of two that begin alike the longer one."""
-    names = sorted((*(each.name for each in rubric.criteria), OVERALL), key=len, reverse=True)
-    return re.compile(rf"^[\W\d_一二三四五六七八九十]*({'|'.join(map(re.escape, names))})", re.MULTILINE)
+def _heading(names: Iterable[str]) -> re.Pattern[str]:
+    """The names of items at the beginning of a line; of two that begin alike the longer one. Latin ones stand as words."""
+    longest_first = sorted(names, key=len, reverse=True)
+    known = "|".join(
+        re.escape(name).replace("'", "['’]") + (r"(?!\w)" if name.isascii() else "") for name in longest_first
+    )
+    return re.compile(rf"^[\W\d_一二三四五六七八九十]*({known})", re.MULTILINE | re.IGNORECASE)
 
 
 def _read(text: str, verdict: re.Match[str]) -> tuple[str, str]:

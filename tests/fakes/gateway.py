@@ -34,6 +34,7 @@ from gateway.api import votes as votes_api
 from gateway.api.identity import Operator
 from gateway.history.conversations import Conversations
 from gateway.history.tables import conversations as kept
+from gateway.history.tables import images
 from gateway.history.votes import Votes
 from praxis import http_errors
 from praxis.errors import NotAuthenticated
@@ -50,6 +51,9 @@ ARTICLE = (
     "（三）法定休假日安排劳动者工作的，支付不低于工资的百分之三百的工资报酬。"
 )
 QUOTE = "安排劳动者延长工作时间的，支付不低于工资的百分之一百五十的工资报酬"
+
+UNCLEAR = "不明".encode("big5")
+"""How a text begins whose encoding is not clear."""
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -100,8 +104,11 @@ class Tenant:
     shares: dict[tuple[str, str, str], Json] = field(default_factory=dict)  # by store, kind and name
     reading: threading.Event | None = None  # files are read when it is set
 
-    def attach(self, store: str, file: str, replaces: str | None = None) -> Json:
-        """A file is read at the second look, a line a passage; one that begins with `MZ` or is empty fails with a reason.
+    def attach(
+        self, store: str, file: str, replaces: str | None = None, attributes: Json | None = None
+    ) -> Json:
+        """A file is read at the second look, a line a passage; one that begins with `MZ`, is empty, or begins with 不明 in
+        Big5 without its `encoding` among the `attributes`, fails with a reason.
         Of files that begin with the same 《title》, each names its version below, the latest is in force."""
         content = self.contents[file]
         reason = None
@@ -109,6 +116,8 @@ class Tenant:
             reason = f"`{self.files[file]['filename']}` is empty: upload a file with text."
         elif content.startswith(b"MZ"):
             reason = f"`{self.files[file]['filename']}` is not a PDF: its content is a Windows program."
+        elif content.startswith(UNCLEAR) and "encoding" not in (attributes or {}):
+            reason = "The file's text encoding is not clear; save it as UTF-8 and upload it again."
         member = {
             "id": file,
             "object": "vector_store.file",
@@ -117,7 +126,8 @@ class Tenant:
             "status": "in_progress",
             "last_error": None,
             "usage_bytes": len(content),
-            "attributes": {},
+            "attributes": attributes or {},
+            "bytes": len(content),
             "chunking_strategy": {"type": "other"},
             "progress": {"step": "embedding", "done": 3, "total": 12},
             "filename": self.files[file]["filename"],
@@ -141,15 +151,16 @@ class Tenant:
                 if not self.standing(old):
                     self.files.pop(old, None)
             member |= outcome
-        return member | {"editions": self._editions(store, file)}
+        return member | {"editions": self._editions(store, file), "own": file in self.files}
 
     def standing(self, file: str) -> list[str]:
         return [held for held, each in self.members if each == file]
 
     def lines(self, file: str) -> list[str]:
-        content = self.contents[file]
+        content, members = self.contents[file], [each for key, each in self.members.items() if key[1] == file]
+        named = next((each["attributes"].get("encoding") for each in members), None)
         try:
-            return content.decode().splitlines(keepends=True)
+            return content.decode(named or "utf-8").splitlines(keepends=True)
         except UnicodeDecodeError:
             return content.decode("gb18030", "replace").splitlines(keepends=True)
 
@@ -177,8 +188,9 @@ class Tenant:
     def passages(self, store: str, file: str) -> list[Json]:
         told, start = list[Json](), 0
         law, version = self._law(file) or (None, None)
+        page = 3 if self.files.get(file, {}).get("filename", "").endswith(".pdf") else None
         for number, line in enumerate(self.lines(file), 1):
-            place = {"start": start, "end": start + len(line), "page": None, "ocr": None, "path": ""}
+            place = {"start": start, "end": start + len(line), "page": page, "ocr": None, "path": ""}
             article = line.split()[0] if line.startswith("第") else None
             facts = {"law": law, "article": article, "clause": None, "version": version, "searchable": True}
             told.append(
@@ -310,6 +322,11 @@ class FakeGateway:
         """The latest chat that asked `model`."""
         return next(chat for chat in reversed(self.chats) if chat.model == model)
 
+    def holds_pictures(self) -> bool:
+        """Whether any conversation's picture is kept."""
+        with self._state.connect() as connection:
+            return connection.execute(sa.select(images.c.item_id)).first() is not None
+
     def _app(self) -> Starlette:
         file, store = "/v1/files/{file}", "/v1/vector_stores/{store}"
         return Starlette(
@@ -319,6 +336,7 @@ class FakeGateway:
                 Route("/v1/chat/completions", self._keyed(self._chat), methods=["POST"]),
                 Route("/v1/files", self._keyed(self._files), methods=["GET", "POST"]),
                 Route(f"{file}/passage", self._passage),
+                Route(f"{file}/content", self._keyed(self._content)),
                 Route(f"{file}/pages/{{page:int}}", self._keyed(self._sheet)),
                 Route(file, self._keyed(self._file), methods=["GET", "DELETE"]),
                 Route("/v1/vector_stores", self._keyed(self._stores), methods=["GET", "POST"]),
@@ -408,6 +426,9 @@ class FakeGateway:
         tenant.members = {key: member for key, member in tenant.members.items() if key[1] != file}
         return JSONResponse({"id": file, "object": "file", "deleted": True})
 
+    async def _content(self, request: Request, tenant: Tenant) -> Response:
+        return Response(tenant.contents[request.path_params["file"]], media_type="application/octet-stream")
+
     async def _stores(self, request: Request, tenant: Tenant) -> Response:
         if request.method == "GET":
             return _page([tenant.store(store) for store in reversed(tenant.stores)], request)
@@ -431,7 +452,9 @@ class FakeGateway:
         store = request.path_params["store"]
         if request.method == "POST":
             body = await request.json()
-            return JSONResponse(tenant.attach(store, body["file_id"], body.get("replaces")))
+            return JSONResponse(
+                tenant.attach(store, body["file_id"], body.get("replaces"), body.get("attributes"))
+            )
         return _page([tenant.look(*key) for key in reversed(tenant.members) if key[0] == store], request)
 
     async def _member(self, request: Request, tenant: Tenant) -> Response:
@@ -443,7 +466,9 @@ class FakeGateway:
 
     async def _passages(self, request: Request, tenant: Tenant) -> Response:
         held = tenant.passages(request.path_params["store"], request.path_params["file"])
-        after, limit = (int(request.query_params[name]) for name in ("after", "limit"))
+        asked = {name: int(value) for name, value in request.query_params.items()}
+        before = sum(each["end"] <= asked["at"] for each in held) if "at" in asked else 0
+        after, limit = asked.get("after", before), asked["limit"]
         page = held[after : after + limit]
         more = after + len(page) < len(held)
         return JSONResponse({"object": "list", "data": page, "total": len(held), "has_more": more})

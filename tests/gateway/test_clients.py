@@ -52,7 +52,7 @@ class House:
                 for name, engine in backends.items()
             },
             "models": {
-                "law": {"backend": "well", "upstream": "qwen", "aliases": ["default"]},
+                "law": {"backend": "well", "upstream": "qwen", "aliases": ["default"], "images": 1},
                 **thinkers,
                 "tagged": {"backend": "tagged", "upstream": "qwen", "thinking": lifted},
                 "inside": {"backend": "inside", "upstream": "qwen", "thinking": lifted | {"opened": True}},

@@ -1,18 +1,25 @@
 """What was said is kept for its tenant: by OpenAI's SDK where that has the call, by plain HTTP where only Praxis has it."""
 
+import base64
 import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
+import sqlalchemy as sa
 
+from gateway.history.conversations import MOST_ITEMS
+from gateway.history.tables import identity
+from gateway.history.tables import items as held
+from praxis.state import connect
 from tests.gateway.asking import house
 from tests.gateway.conftest import Serve
 from tests.processes import Gateway, praxis
 
 PATH = "/v1/conversations"
 QUESTION = {"type": "message", "role": "user", "content": "加班费按什么基数计算？"}
+PNG, JPEG = b"\x89PNG\r\n\x1a\n\0one", b"\xff\xd8\xff\xe0two"
 NAMES = itertools.count()
 
 
@@ -35,6 +42,16 @@ def client(running: Gateway, key: str) -> Iterator[openai.OpenAI]:
 
 def answer(**more: Any) -> dict[str, Any]:
     return {"type": "message", "role": "assistant", "content": "按劳动合同约定的工资。"} | more
+
+
+def data_url(content: bytes, kind: str = "png") -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def asked(*pictures: str) -> dict[str, Any]:
+    """A question with pictures."""
+    shown = [{"type": "input_image", "image_url": picture} for picture in pictures]
+    return {"role": "user", "content": [{"type": "input_text", "text": "这是什么？"}, *shown]}
 
 
 def begin(running: Gateway, key: str, title: str, *items: dict[str, Any]) -> str:
@@ -106,6 +123,70 @@ def test_an_item_keeps_all_that_a_comparison_needs_and_grows(running: Gateway, k
         name: value for name, value in ours.items() if name != "citations"
     }
     assert [each["id"] for each in running.get(items, key=key).json()["data"]] == [item["id"], question["id"]]
+
+
+def test_pictures_are_kept_with_their_question_and_read_one_by_one(running: Gateway, key: str) -> None:
+    """What a picture calls itself is not believed: the second is a JPEG."""
+    conversation = begin(running, key, "片子", asked(data_url(PNG), data_url(JPEG)), asked(data_url(PNG)))
+    items = f"{PATH}/{conversation}/items"
+    second, first = running.get(items, key=key).json()["data"]
+    assert first["content"] == [
+        {"type": "input_text", "text": "这是什么？"},
+        {"type": "input_image", "detail": "auto", "media_type": "image/png", "bytes": len(PNG)},
+        {"type": "input_image", "detail": "auto", "media_type": "image/jpeg", "bytes": len(JPEG)},
+    ]
+    for number, kind, content in ((1, "image/png", PNG), (2, "image/jpeg", JPEG)):
+        reply = running.get(f"{items}/{first['id']}/images/{number}", key=key)
+        assert (reply.headers["content-type"], reply.content) == (kind, content)
+        assert reply.headers["cache-control"] == "private, no-store"
+        assert reply.headers["x-content-type-options"] == "nosniff"
+    other = running.keys.create(f"stranger-{next(NAMES)}")[1]
+    image = f"{items}/{first['id']}/images"
+    elsewhere = f"{PATH}/{begin(running, key, '另一个')}/items/{first['id']}/images/1"
+    gone = [
+        running.get(f"{image}/1", key=other),
+        running.get(f"{image}/3", key=key),
+        running.get(f"{items}/{second['id']}/images/2", key=key),
+        running.get(elsewhere, key=key),
+    ]
+    assert [reply.status_code for reply in gone] == [404] * len(gone)
+    assert [running.get(f"{image}/{number}", key=key).status_code for number in (0, 10**30)] == [400, 400]
+    running.post(f"{items}/{first['id']}", key=key, json=asked(data_url(JPEG)))
+    assert running.get(f"{image}/1", key=key).content == JPEG
+    assert running.get(f"{image}/2", key=key).status_code == 404
+    running.request("DELETE", f"{items}/{second['id']}", key=key)
+    assert running.get(f"{items}/{second['id']}/images/1", key=key).status_code == 404
+    running.request("DELETE", f"{PATH}/{conversation}", key=key)
+    assert running.get(f"{image}/1", key=key).status_code == 404
+
+
+def test_the_sdk_keeps_a_picture(client: openai.OpenAI) -> None:
+    shown: Any = {"type": "input_image", "image_url": data_url(PNG), "detail": "high"}
+    made = client.conversations.create(items=[{"type": "message", "role": "user", "content": [shown]}])
+    (item,) = client.conversations.items.list(made.id).data
+    assert item.content[0].type == "input_image"  # type: ignore[union-attr]
+    assert item.content[0].detail == "high"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        "https://example.org/a.png",
+        "data:image/png;base64,",
+        "data:image/png;base64,iVBO!",
+        "data:text/html;base64,PGI+",
+        data_url(b"<svg onload='alert(1)'/>", "svg+xml"),
+        data_url(b"<html>", "png"),
+        data_url(b"RIFF0000WAVE", "webp"),
+    ],
+)
+def test_what_is_no_picture_is_not_kept(running: Gateway, key: str, picture: str) -> None:
+    reply = running.post(PATH, key=key, json={"items": [asked(picture)]})
+    assert reply.status_code == 400
+    error = reply.json()["error"]
+    assert error["param"].startswith("items.0.content")
+    assert error["param"].endswith("image_url")
+    assert listed(running, key) == []
 
 
 def test_the_last_used_is_listed_first_and_pages_hold_all_once(running: Gateway, key: str) -> None:
@@ -182,7 +263,7 @@ def test_what_is_wrong_is_named(running: Gateway, key: str, body: dict[str, Any]
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_beyond_the_bound_is_refused(running: Gateway, key: str, chunked: bool) -> None:
-    large = b" " * (1 << 20) + b"{}"
+    large = b" " * (8 << 20) + b"{}"
     content: Any = iter([large[:1000], large[1000:]]) if chunked else large
     reply = running.post(PATH, key=key, content=content, headers={"content-type": "application/json"})
     assert reply.status_code == 413
@@ -203,11 +284,22 @@ def test_numbers_that_json_lacks_and_broken_text_are_refused(running: Gateway, k
 
 def test_a_full_conversation_says_so(running: Gateway, key: str) -> None:
     conversation = begin(running, key, "长谈")
-    for _ in range(50):
-        running.post(f"{PATH}/{conversation}/items", key=key, json={"items": [QUESTION] * 20})
-    reply = running.post(f"{PATH}/{conversation}/items", key=key, json={"items": [QUESTION]})
+    fill(running, conversation, MOST_ITEMS - 1)
+    items = f"{PATH}/{conversation}/items"
+    assert running.post(items, key=key, json={"items": [QUESTION]}).status_code == 200
+    reply = running.post(items, key=key, json={"items": [QUESTION]})
     assert reply.status_code == 400
-    assert "1000 items at most" in reply.json()["error"]["message"]
+    assert "10,000 items at most" in reply.json()["error"]["message"]
+
+
+def fill(running: Gateway, conversation: str, count: int) -> None:
+    """Have it hold so many items, which by HTTP would take minutes."""
+    engine = connect(f"sqlite:///{running.folder / '.praxis' / 'state.db'}")
+    row = {"conversation_id": conversation, "body": {}, "words": ""}
+    with engine.begin() as connection:
+        rows = [row | {"id": identity("msg"), "position": position} for position in range(1, count + 1)]
+        connection.execute(sa.insert(held), rows)
+    engine.dispose()
 
 
 def test_what_was_said_is_in_no_log_and_outlives_the_process(own_gateway: Serve) -> None:

@@ -100,6 +100,21 @@ def test_what_goes_unheeded_without_harm_is_named(gateway: Serve, lightllm: Ligh
     assert reply.headers[IGNORED] == "metadata, service_tier, include_reasoning"
 
 
+def test_a_picture_that_lightllm_would_not_look_at_is_refused(gateway: Serve, lightllm: LightLLM) -> None:
+    """With a model that sees none it answers as if there were no picture; with one that does it looks."""
+    parts = [
+        {"type": "text", "text": "?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}},
+    ]
+    messages = [{"role": "user", "content": parts}]
+    refused(ask(gateway(house(lightllm, kind="lightllm")), messages=messages), "messages")
+    assert not lightllm.asked
+    running = gateway(house(lightllm, kind="lightllm", images=1))
+    assert ask(running, messages=messages).status == 200
+    assert lightllm.asked[0].json["messages"] == messages
+    assert ask(running, messages=[{"role": "user", "content": parts[:1]}]).status == 200
+
+
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "look_up"}}])
 def test_a_tool_that_must_be_called_is_only_offered(gateway: Serve, lightllm: LightLLM, choice: Any) -> None:
     reply = ask(gateway(house(lightllm, kind="lightllm")), tools=TOOLS, tool_choice=choice)

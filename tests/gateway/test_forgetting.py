@@ -1,5 +1,6 @@
 """What was asked is forgotten: when its time is over, exactly and once; on request, at once and out of the files too."""
 
+import base64
 import itertools
 import json
 import time
@@ -33,8 +34,11 @@ def running(gateway: Serve) -> Gateway:
 
 
 def begin(running: Gateway, key: str, times: int = 1) -> str:
-    """A conversation in which that was said."""
-    item = {"role": "user", "content": f"{SAID} " * times}
+    """A conversation in which that was said, and stands in a picture."""
+    said = {"type": "input_text", "text": f"{SAID} " * times}
+    seen = base64.b64encode(b"\x89PNG\r\n\x1a\n" + SAID.encode() * times).decode()
+    shown = {"type": "input_image", "image_url": f"data:image/png;base64,{seen}"}
+    item = {"role": "user", "content": [said, shown]}
     reply = running.post(CONVERSATIONS, key=key, json={"metadata": {"title": SAID}, "items": [item] * 3})
     assert reply.status_code == 200, reply.text
     return str(reply.json()["id"])

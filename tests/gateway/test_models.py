@@ -64,3 +64,19 @@ def test_an_unknown_model_is_404_and_names_the_known(gateway: Serve, engine: VLL
     assert error["code"] == "model_not_found"
     assert "`nobody`" in error["message"]
     assert "`law`" in error["message"]
+
+
+def test_a_model_tells_how_many_pictures_it_sees_and_an_assistant_as_its_base(
+    gateway: Serve, engine: VLLM
+) -> None:
+    config = json.loads(house(engine, images=4))
+    config["models"]["blind"] = {"backend": "local", "upstream": "qwen"}
+    config["assistants"] = {
+        name: {"model": base, "knowledge": ["labour-law"]}
+        for name, base in (("radiology", "law"), ("labour-law", "blind"))
+    }
+    running = gateway(json.dumps(config))
+    told = {name: card["images"] for name, card in running.models().items()}
+    assert told.pop("multilingual-e5-small") == 0
+    assert told == {"law": 4, "default": 4, "blind": 0, "radiology": 4, "labour-law": 0}
+    assert running.get("/v1/models/radiology").json()["images"] == 4

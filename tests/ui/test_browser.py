@@ -13,6 +13,7 @@ from tests.browser import ask, page_of, sign_in, upload
 from tests.fakes import gateway as fake
 from tests.fakes.gateway import QUOTE, FakeGateway, citation
 from tests.processes import eventually
+from tests.ui.pictures import png
 from ui.client import Gateway, Json
 from ui.history import History
 
@@ -226,6 +227,41 @@ def test_a_reload_loses_nothing_and_a_stranger_sees_nothing(
         expect(other.get_by_text("加班费怎么算？")).to_have_count(0)
 
 
+def test_a_picture_is_attached_seen_and_there_again_after_a_reload(
+    gateway: FakeGateway, ui_url: str, page: Page, tmp_path: Path
+) -> None:
+    next(card for card in gateway.models if card["id"] == RAW)["images"] = 4
+    picture, harm = tmp_path / "片子.png", tmp_path / "程序.png"
+    picture.write_bytes(png())
+    harm.write_bytes(b"MZ\x90")
+    sign_in(page, ui_url, KEY)
+    line = page.get_by_test_id("stChatInput")
+    line.locator("input[type=file]").set_input_files([str(picture), str(harm)])
+    expect(page.get_by_test_id("stFileChip")).to_have_count(2)
+    ask(page, "片子上是什么？")
+    expect(page.get_by_role("alert")).to_contain_text("“程序.png”不是 PNG、JPEG、WebP 或 GIF 图片")
+    expect(line.locator("textarea")).to_have_value("片子上是什么？")
+    expect(page.get_by_role("img", name="图片 1：片子.png")).to_be_visible()
+    line.locator("textarea").press("Enter")
+    asked = page.locator(".px-question")
+    small = asked.get_by_role("img", name="图片 1：片子.png")
+    expect(small).to_be_visible()
+    assert small.evaluate("image => image.naturalWidth") == 320, "the browser draws it"
+    expect(page.get_by_text("本栏的模型不能看图")).to_have_count(1)
+    expect(page.get_by_role("alert")).to_have_count(1)  # that the grounded side found no evidence
+    height = small.evaluate("image => image.offsetHeight")
+    asked.locator("summary").click()
+    assert small.evaluate("image => image.offsetHeight") > height
+    content = gateway.chat_of(RAW).body["messages"][0]["content"]
+    assert [part["type"] for part in content] == ["text", "image_url"]
+    eventually(lambda: {item["status"] for item in kept(gateway)} == {"completed"}, "all is kept")
+    link = page.url
+    page.reload()
+    sign_in(page, link, KEY)
+    expect(small).to_be_visible()
+    assert small.evaluate("image => image.naturalWidth") == 320
+
+
 def test_conversations_are_found_renamed_opened_and_deleted(
     gateway: FakeGateway, ui_url: str, page: Page
 ) -> None:
@@ -291,6 +327,46 @@ def test_a_file_shows_how_far_it_is_also_after_a_reload(
     expect(table).to_contain_text("建立索引 3/12 · 70%")
     office.reading.set()
     expect(table).to_contain_text("可检索")
+
+
+SAID = """() => [...document.querySelectorAll("[aria-label], [title], [placeholder]")]
+    .flatMap(each => ["aria-label", "title", "placeholder"].map(name => each.getAttribute(name)))
+    .filter(said => said && /[A-Za-z]{4}/.test(said) && !/[一-鿿]/.test(said))"""
+"""What tooltips and screen readers say and is no Chinese."""
+
+
+def test_the_widgets_own_words_are_in_the_page_s_language(
+    gateway: FakeGateway, ui_url: str, page: Page, tmp_path: Path
+) -> None:
+    next(card for card in gateway.models if card["id"] == RAW)["images"] = 4
+    program = tmp_path / "a.bat"
+    program.write_bytes(b"MZ")
+    page.goto(ui_url)
+    page.get_by_label("访问密钥").fill(KEY)
+    expect(page.get_by_test_id("InputInstructions")).to_have_text("按 Enter 键提交")
+    page.get_by_role("button", name="显示密钥").click()
+    expect(page.get_by_role("button", name="隐藏密钥")).to_be_visible()
+    sign_in(page, ui_url, KEY)
+    page.get_by_test_id("stChatInput").locator("input[type=file]").set_input_files(program)
+    expect(page.get_by_test_id("stFileChip")).to_contain_text("不支持这种类型的文件。")
+    assert page.evaluate(SAID) == []
+    page.get_by_role("button", name="English").click()
+    expect(page.get_by_test_id("stFileChip")).to_contain_text("Files of this kind cannot be used.")
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_test_id("stFileChip")).to_contain_text("不支持这种类型的文件。")
+    open_documents(page)
+    create_store(page, "案卷")
+    uploader = page.get_by_test_id("stFileUploader")
+    expect(uploader).to_contain_text("把文件拖到这里，或点击选择")
+    uploader.locator("input[type=file]").set_input_files(program)
+    expect(uploader).to_contain_text("不支持这种类型的文件。")
+    assert page.evaluate(SAID) == []
+    for name in ("批量提问", "对话记录", "评价结果"):
+        page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
+        expect(page.get_by_test_id("stTopNavLink").filter(has_text=name)).to_have_attribute(
+            "aria-current", "page"
+        )
+        assert page.evaluate(SAID) == []
 
 
 def test_english_is_one_switch_away(gateway: FakeGateway, ui_url: str, page: Page) -> None:

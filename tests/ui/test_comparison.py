@@ -1,6 +1,7 @@
 """A model compares two columns of a batch: in both orders, criterion by criterion, stopped and gone on with, told honestly."""
 
 import io
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -372,9 +373,20 @@ def test_the_other_rubric_and_the_other_language(page: AppTest, gateway: FakeGat
     to_memo(page)
     next(box for box in page.selectbox if box.label == "Rubric").set_value("medical").run()
     assert "Medical accuracy" in shown(page)
-    gateway.replies[JUDGE] = fake.Reply(["安全：[[A]] safer\n总评：[[A]]"])
+    gateway.replies[JUDGE] = fake.Reply(["**Safety**: [[A]] answer A is safer\n- Overall: [[A]]"])
     judged(press(page, "Compare 3 questions"))
-    assert "用一句英文说明理由" in gateway.chat_of(JUDGE).body["messages"][0]["content"]
+    messages = [each["content"] for each in gateway.chat_of(JUDGE).body["messages"]]
+    assert "- Safety: Are warning signs seen" in messages[0]
+    assert "<answer A>\n" in messages[1]
+    alone = (
+        "".join(messages)
+        .replace(GROUNDED, "")
+        .replace(ALONE, "")
+        .replace("第", "")
+        .replace("问？", "")
+        .replace("。", "")
+    )
+    assert not re.findall("[一-鿿]", alone), "an English judge reads no Chinese but the answers"
     for words in ("Memo: A compared with B", "Safety", "On 3 questions", "Medical consultation"):
         assert words.lower() in shown(page).lower(), words
 
@@ -397,7 +409,8 @@ def test_what_a_judge_writes_stays_words(page: AppTest, gateway: FakeGateway) ->
 
 def test_of_three_columns_somebody_says_which_two(page: AppTest, gateway: FakeGateway) -> None:
     session = held(page)
-    session.batch, session.third = None, True
+    press(page, "另选文件")
+    session.third = True
     page.run()
     finished(press(upload(page, table(2)), "开始提问（2 个问题 × 3 栏）"))
     to_memo(page)

@@ -9,9 +9,11 @@ import pypdf
 import pypdfium2
 import pytest
 from markdown_it import MarkdownIt
+from openpyxl import load_workbook
 
 from praxis.i18n import Locale
 from tests.fakes.gateway import QUOTE, citation
+from tests.ui.pictures import SIGNATURE, opened, png
 from ui.client import Citation, Unverified, Usage
 from ui.conversation import Choice, Side, Turn
 from ui.export import fonts
@@ -20,6 +22,8 @@ from ui.export.markdown import markdown_of
 from ui.export.pdf import pdf_of
 from ui.export.report import Report, report_of
 from ui.export.table import csv_of
+from ui.export.workbook import xlsx_of
+from ui.pictures import Picture, read
 from ui.reply import Phase, Reply
 from ui.votes import Contender, Vote
 
@@ -120,8 +124,7 @@ def test_a_pdf_carries_its_font_and_its_chinese(report: Report) -> None:
     font = fonts.find()
     assert font, "install fonts-noto-cjk"
     content = pdf_of(report, ZH, font)
-    with pypdfium2.PdfDocument(content) as document:
-        text = "".join(page.get_textpage().get_text_range() for page in document)
+    text = pdf_text(content)
     for said in (*SAID, QUESTION, "漏了周末"):
         assert "".join(said.split()) in "".join(text.split()), said
     for page in pypdf.PdfReader(io.BytesIO(content)).pages:
@@ -139,6 +142,58 @@ def test_a_table_has_a_row_for_each_answer(report: Report) -> None:
     assert rows[2][3].startswith("'=看情况")
     for said in SAID:
         assert any(said in cell for row in rows[1:3] for cell in row), said
+
+
+@pytest.fixture
+def pictured() -> Report:
+    """One side sees pictures, of which the second is none: somebody kept it by the API."""
+    asked = turn()
+    asked.pictures = read("片子*1*.png", png()), Picture("坏.png", "image/png", SIGNATURE)
+    asked.choices[Side.RAW] = Choice("qwen2.5-0.5b", ("vs_1",), images=4)
+    return report_of([asked], ZH)
+
+
+def test_every_file_names_the_pictures_and_who_did_not_see_them(pictured: Report) -> None:
+    workbook = load_workbook(io.BytesIO(xlsx_of(pictured, ZH))).active
+    texts = {
+        "md": markdown_of(pictured, ZH).decode().replace("\\", ""),
+        "csv": csv_of(pictured, ZH).decode(),
+        "xlsx": "\n".join(str(cell) for row in workbook.values for cell in row),
+        "docx": docx_text(docx_of(pictured, ZH)),
+        "pdf": pdf_text(pdf_of(pictured, ZH, fonts.find() or pytest.fail("install fonts-noto-cjk"))),
+    }
+    for name, text in texts.items():
+        said = "".join(text.split())
+        assert "附图：片子*1*.png(" in said, name
+        assert "坏.png(8B)" in said, name
+        assert said.count("本栏的模型不能看图") == 1, name
+    assert "](data:" not in texts["md"]
+
+
+def test_documents_hold_the_pictures_themselves(pictured: Report) -> None:
+    document = docx.Document(io.BytesIO(docx_of(pictured, ZH)))
+    (shape,) = document.inline_shapes
+    assert abs(shape.width / shape.height - 1.6) < 0.01
+    (held,) = [part for part in document.part.package.iter_parts() if "/media/" in part.partname]
+    with opened(held.blob) as seen:
+        assert seen.size == (320, 200)
+    font = fonts.find()
+    assert font
+    reader = pypdf.PdfReader(io.BytesIO(pdf_of(pictured, ZH, font)))
+    (image,) = [image for page in reader.pages for image in page.images]
+    assert image.image is not None
+    assert image.image.size == (320, 200)
+
+
+def docx_text(content: bytes) -> str:
+    document = docx.Document(io.BytesIO(content))
+    cells = [cell.text for table in document.tables for row in table.rows for cell in row.cells]
+    return "\n".join([*(paragraph.text for paragraph in document.paragraphs), *cells])
+
+
+def pdf_text(content: bytes) -> str:
+    with pypdfium2.PdfDocument(content) as document:
+        return "".join(page.get_textpage().get_text_range() for page in document)
 
 
 def test_a_blind_turn_stays_blind_in_every_file() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.fakes.gateway import FakeGateway, Tenant
+from tests.fakes.gateway import PIXEL, FakeGateway, Tenant
 from tests.ui.script import KEY, press, shown, turn_to
 from ui.found import marked
 
@@ -142,6 +142,66 @@ def test_a_search_shows_scores_words_and_editions(documents: AppTest, gateway: F
     assert "已被新版取代，适用至 2018-12-29" in page
     documents.text_input(key="finding-vs-1").set_value("qqq").run()
     assert "没有找到相关内容" in shown(documents)
+
+
+def test_a_result_opens_where_it_stands_in_its_file(documents: AppTest, gateway: FakeGateway) -> None:
+    lines = [f"第{number}条 寻常的规定。\n" for number in range(1, 101)]
+    lines[59] = "第60条 罕见情形另行处理。\n"
+    fill(gateway, "vs-1", 长="".join(lines))
+    go(documents, "search")
+    documents.text_input(key="finding-vs-1").set_value("罕见").run()
+    documents.button(key="open-1").click().run()
+    page = shown(documents)
+    assert "第 41–60 段，共 100 段" in page
+    here = page.split('id="px-here"')[1].split("</article>")[0]
+    assert "<mark>罕见</mark>情形" in here
+    assert page.count("<mark>") == 1
+    documents.get("pagination")[0].set_value(1).run()
+    assert "第 1–20 段" in shown(documents)
+    press(documents, "返回检索结果")
+    assert documents.text_input(key="finding-vs-1").value == "罕见"
+    assert "找到 1 段" in shown(documents)
+
+
+def test_a_result_in_a_pdf_opens_its_page(documents: AppTest, gateway: FakeGateway, office: Tenant) -> None:
+    office.files["file-备忘"]["filename"] = "备忘.pdf"
+    gateway.sheets = {("file-备忘", 3): PIXEL}
+    go(documents, "search")
+    documents.text_input(key="finding-vs-1").set_value("财务").run()
+    documents.button(key="look-1").click().run()
+    assert "data:image/png;base64," in shown(documents)
+    (asked,) = [each for each in gateway.requests if "/pages/3" in each]
+    assert f"start=0&end={len(MEMO)}" in asked
+
+
+def test_a_list_is_told_by_the_knowledge_base_alone(documents: AppTest, gateway: FakeGateway) -> None:
+    assert "B" in shown(documents)
+    assert not [each for each in gateway.requests if each.partition("?")[0].endswith("/v1/files")]
+
+
+def test_the_encoding_of_a_text_is_chosen_by_how_it_reads(
+    documents: AppTest, gateway: FakeGateway, office: Tenant
+) -> None:
+    content = "不明白的第一行。\n第一條 本法自公布日施行。\n".encode("big5")
+    fill(gateway, "vs-1", 條例=content)
+    documents.run()
+    assert "可在右边的“操作”中选择它的编码" in shown(documents)
+    assert "encoding" not in documents.menu_button(key="act-file-备忘").options
+    act(documents, "條例", "encoding")
+    choice = documents.radio(key="encoding-file-條例")
+    assert "UTF-8" not in choice.options
+    fetched = [each for each in gateway.requests if each.endswith("/content")]
+    documents.menu_button(key="act-file-條例").click("encoding")
+    documents.radio(key="encoding-file-條例").set_value("big5").run()
+    documents.menu_button(key="act-file-條例").click("encoding")
+    documents.run()
+    assert "不明白的第一行。" in shown(documents)
+    assert [each for each in gateway.requests if each.endswith("/content")] == fetched
+    documents.menu_button(key="act-file-條例").click("encoding")
+    documents.button(key="confirm-encoding").click().run()
+    assert not documents.exception
+    assert office.members["vs-1", "file-條例"]["attributes"] == {"encoding": "big5"}
+    assert office.look("vs-1", "file-條例")["status"] == "completed"
 
 
 def share(app: AppTest) -> None:

@@ -10,13 +10,15 @@ from typing import Any
 from docx import Document
 from docx.enum.section import WD_ORIENT
 from docx.oxml.ns import qn
-from docx.shared import Pt, RGBColor
+from docx.shared import Mm, Pt, RGBColor
 
 from praxis.i18n import Locale
 from ui.export.report import Answer, Report
 from ui.memo import Memo, Remark, cells, heads
+from ui.pictures import Picture, smaller
 
 FONT, CHINESE = "Calibri", "Microsoft YaHei"
+PRINTED = 1000  # pixels of a picture's longer side
 SOFT = RGBColor(0x5B, 0x6B, 0x7B)
 # What XML cannot hold, and a model may write.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -34,6 +36,9 @@ def docx_of(report: Report, locale: Locale) -> bytes:
     for entry in report.entries:
         document.add_heading(f"{locale.t('ask.question')} {entry.number}", 2)
         document.add_paragraph(_clean(entry.question)).runs[0].bold = True
+        if entry.pictures:
+            _small(document.add_paragraph(), entry.attached)
+            _pictures(document.add_paragraph(), entry.pictures)
         table = document.add_table(rows=1, cols=max(1, len(entry.answers)), style="Table Grid")
         for cell, answer in zip(table.rows[0].cells, entry.answers, strict=False):
             _write(cell, answer, locale)
@@ -64,6 +69,16 @@ def _memo(document: Any, memo: Memo, locale: Locale) -> None:
     document.add_heading(_clean(locale.t("comparison.doubts")), 3)
     for doubt in memo.doubts:
         document.add_paragraph(_clean(doubt), style="List Bullet")
+
+
+def _pictures(paragraph: Any, pictures: Sequence[Picture]) -> None:
+    """Side by side, as large as a hand."""
+    for picture in pictures:
+        if small := smaller(picture, PRINTED):
+            shape = paragraph.add_run().add_picture(io.BytesIO(small.content))
+            scale = min(Mm(80) / shape.width, Mm(60) / shape.height, 1)
+            shape.width, shape.height = int(shape.width * scale), int(shape.height * scale)
+            paragraph.add_run(" ")
 
 
 def _remarks(document: Any, said: Sequence[Remark]) -> None:

@@ -21,6 +21,8 @@ def markdown_of(report: Report, locale: Locale) -> bytes:
     for entry in report.entries:
         lines.append(f"## {locale.t('ask.question')} {entry.number}")
         lines.append(_quoted(entry.question))
+        if entry.attached:
+            lines.append(f"*{plain(entry.attached)}*")
         for answer in entry.answers:
             lines += _answer(answer, locale)
         if entry.verdict:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Sequence
 
 from fpdf import FPDF
 from fpdf.fonts import TTFFont
+from PIL import Image
 
 from praxis.i18n import Locale
 from ui.export.fonts import Font
 from ui.export.report import Answer, Report
 from ui.memo import Memo, Remark, cells, heads
+from ui.pictures import Picture, smaller
 
 MARGIN = 18.0  # millimetres
+WIDEST, TALLEST = 90.0, 70.0  # of a picture
+PIXEL = 0.265  # the most that one of a picture takes
+PRINTED = 1000  # pixels of its longer side
 INK, SOFT, ACCENT, WARNING = (29, 39, 51), (91, 107, 123), (31, 78, 121), (122, 74, 0)
 
 # A line may break before any of these: a word with the blanks after it, or a Chinese character. Marks that close stay
@@ -32,6 +38,9 @@ def pdf_of(report: Report, locale: Locale, font: Font) -> bytes:
     for entry in report.entries:
         page.text(f"{locale.t('ask.question')} {entry.number}", 12, ACCENT, after=1)
         page.text(entry.question, 11.5, INK, after=3)
+        page.text(entry.attached, 8.5, SOFT)
+        for picture in entry.pictures:
+            page.picture(picture)
         for answer in entry.answers:
             _write(page, answer, locale)
         if entry.verdict:
@@ -120,6 +129,15 @@ class _Page:
         pdf.set_draw_color(223, 229, 235)
         pdf.line(MARGIN, pdf.get_y(), pdf.w - MARGIN, pdf.get_y())
         pdf.ln(2)
+
+    def picture(self, picture: Picture) -> None:
+        """A picture on lines of its own; nothing where it is none."""
+        if small := smaller(picture, PRINTED):
+            with Image.open(io.BytesIO(small.content)) as drawn:
+                width, height = drawn.size
+            scale = min(WIDEST / width, TALLEST / height, PIXEL)
+            self._pdf.image(io.BytesIO(small.content), w=width * scale, h=height * scale)
+            self._pdf.ln(2)
 
     def text(
         self,

@@ -12,8 +12,9 @@ from ui.comparison import Comparison
 from ui.conversation import Side, Turn
 from ui.markup import source_name, unmarked
 from ui.memo import Memo, Remark, memo_of, remarks
+from ui.pictures import Picture
 from ui.reply import Phase, Reply
-from ui.wording import figures, moment, sentence, settings_set, verdict
+from ui.wording import attached, figures, moment, sentence, settings_set, unseen, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One question; `verdict` is a person's, `remarks` are a judging model's."""
+    """One question; `attached` names its pictures, `verdict` is a person's, `remarks` are a judging model's."""
 
     number: int
     question: str
     answers: tuple[Answer, ...]
     verdict: str
     remarks: tuple[Remark, ...] = ()
+    attached: str = ""
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,8 @@ def _entry(number: int, turn: Turn, locale: Locale, comparison: Comparison | Non
     answers = tuple(_answer(turn, side, locale) for side in turn.order if side in turn.replies)
     trial = comparison.trials.get(number) if comparison else None
     said = remarks(comparison, trial, locale) if comparison and trial else ()
-    return Entry(number, turn.question, answers, _verdict(turn, locale), said)
+    told = attached(turn.pictures, locale)
+    return Entry(number, turn.question, answers, _verdict(turn, locale), said, told, turn.pictures)
 
 
 def _verdict(turn: Turn, locale: Locale) -> str:
@@ -109,7 +113,7 @@ def _answer(turn: Turn, side: Side, locale: Locale) -> Answer:
         text=reply.text.strip(),
         figures=figures(reply, locale),
         settings=" · ".join(settings),
-        notes=notes + _warnings(reply, locale),
+        notes=notes + tuple(filter(None, (unseen(turn, side, locale),))) + _warnings(reply, locale),
         sources=tuple(_source(citation, locale) for citation in reply.citations or ()),
     )
 

@@ -8,7 +8,18 @@ from praxis.i18n import Locale
 from ui.export.report import Report, Source
 from ui.spreadsheet import csv_file
 
-COLUMNS = ("number", "question", "answer", "text", "settings", "figures", "notes", "sources", "verdict")
+COLUMNS = (
+    "number",
+    "question",
+    "answer",
+    "text",
+    "settings",
+    "figures",
+    "notes",
+    "sources",
+    "pictures",
+    "verdict",
+)
 
 
 def csv_of(report: Report, locale: Locale) -> bytes:
@@ -36,6 +47,7 @@ def rows(report: Report) -> Iterator[tuple[str | int, ...]]:
                 answer.figures,
                 "\n".join(answer.notes),
                 "\n".join(map(_line, answer.sources)),
+                entry.attached,
                 entry.verdict,
                 *(said.get(item, "") for item in report.items),
             )

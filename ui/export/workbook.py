@@ -20,7 +20,7 @@ from ui.memo import heads as memo_heads
 from ui.spreadsheet import FORMULA
 
 LONGEST = 32_767  # characters that a cell takes; Excel calls a file with more of them damaged
-WIDTHS = (8, 40, 24, 80, 32, 24, 32, 48, 24)
+WIDTHS = (8, 40, 24, 80, 32, 24, 32, 48, 24, 24)
 MEMO_WIDTHS = (30, 16, 16, 16, 16, 24, 32)
 REMARK = 40
 # What XML cannot hold, and a model may write.

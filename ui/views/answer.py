@@ -22,7 +22,7 @@ class AnswerCard:
     """Draws `reply` in place; `anchor` begins the ids of its citations and is unique on the page.
 
     One that is `hidden` shows its text alone, without anything that tells whose it is. `look` opens the page of a PDF on
-    which a citation stands.
+    which a citation stands; `note` is what to know before reading.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class AnswerCard:
         *,
         hidden: bool = False,
         look: Callable[[Citation], None] | None = None,
+        note: str = "",
     ) -> None:
         self._look = look
         self.reply = reply
@@ -44,6 +45,8 @@ class AnswerCard:
         with st.container(border=True, key=f"answer-{kind}-{anchor}"):
             st.html(f'<div class="px-name">{escape(name)}</div>')
             self._status = st.empty()
+            if note and not hidden:
+                st.html(f'<p class="px-page-note px-unsure" role="note">{escape(note)}</p>')
             self._thinking_place = st.empty()
             self._thinking: Any = None
             self._text = st.empty()

@@ -2,52 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 import streamlit as st
 
-from ui.client import Citation, GatewayError
+from ui.client import Citation
 from ui.conversation import Choice, Side, Turn
-from ui.session import LINK, Session
+from ui.pictures import Picture
+from ui.session import LINK, Draft, Session
 from ui.views import export, judge
 from ui.views.answer import AnswerCard
 from ui.views.columns import choose, drawer, third
-from ui.wording import sentence
+from ui.views.pictures import pictures_html, receive, show_draft
+from ui.views.recall import recall, unsaved
+from ui.wording import unseen
 
 KEPT_WITHIN = 2.0  # seconds that a new conversation may take to get its URL
 EXAMPLES = ("welcome.example1", "welcome.example2", "welcome.example3")
 
 
 def show(session: Session) -> None:
-    if not recall(session):
+    if not opened(session):
         return
     choices = choose(session)
     running = session.conversation.running
-    question = ask_box(session)
+    question = ask_box(session, choices)
     # A place of its own: emptied at once when the first answer comes, and not only at its end.
     place = st.empty()
     if not question and not session.conversation.turns:
         with place.container():
             question = welcome(session)
     if question and session.gateway:
-        send(session, question, choices)
-    if session.keeper.failure and not session.failure:
-        reason = sentence(session.keeper.failure, session.locale)
-        st.warning(f"{session.locale.t('history.unsaved')} {reason}", icon=":material/cloud_off:")
+        pictures, session.draft = session.draft.pictures, Draft()
+        send(session, question, choices, pictures)
+    unsaved(session, session.keeper.failure)
     for number, turn in enumerate(session.conversation.turns, start=1):
         show_turn(session, turn, number)
     if session.conversation.turns and not session.conversation.running:
         with st.container(horizontal=True, vertical_alignment="center", key="after"):
             if st.button(session.locale.t("ask.again"), type="tertiary", icon=":material/refresh:"):
                 last = session.conversation.turns[-1]
-                send(session, last.question, choices, replaces=last)
+                send(session, last.question, choices, last.pictures, replaces=last)
             export.show(session, session.conversation.turns)
     if running and not session.conversation.running:
         st.rerun()  # it ended while the page was drawn, and nothing else would take the way to stop it away
 
 
-def send(session: Session, question: str, choices: dict[Side, Choice], replaces: Turn | None = None) -> None:
+def send(
+    session: Session,
+    question: str,
+    choices: dict[Side, Choice],
+    pictures: Sequence[Picture],
+    replaces: Turn | None = None,
+) -> None:
     """Ask, have it kept, and draw the page anew."""
     if session.gateway is None:
         return
@@ -58,35 +66,26 @@ def send(session: Session, question: str, choices: dict[Side, Choice], replaces:
         settings=session.settings,
         blind=session.blind,
         replaces=replaces,
+        pictures=pictures,
     )
     session.keeper.keep(session.gateway, KEPT_WITHIN)
     st.rerun()
 
 
-def recall(session: Session) -> bool:
-    """Open the conversation that the URL names, or have the URL name the open one; whether the page can go on."""
-    t = session.locale.t
-    conversation, wanted = session.conversation.id, st.query_params.get(LINK)
-    if wanted and wanted != conversation and session.gateway:
-        try:
-            session.open(wanted)
-        except GatewayError as error:
-            if error.status == 401:
-                raise
-            if error.status != 404:
-                st.error(sentence(error, session.locale))
-                st.button(t("gateway.retry"), key="retry-open")
-                return False
-            session.new_conversation()
-            st.warning(t("history.gone"), icon=":material/history_toggle_off:")
-    elif conversation and not wanted:
-        st.query_params[LINK] = conversation
-    return True
+def opened(session: Session) -> bool:
+    """Open the conversation that the URL names; whether the page can go on."""
+    return recall(
+        session, LINK, session.conversation.id, session.open, session.new_conversation, "history.gone"
+    )
 
 
-def ask_box(session: Session) -> str | None:
-    """The question line at the bottom, and the way to stop; returns a question that was just sent."""
+def ask_box(session: Session, choices: Mapping[Side, Choice]) -> str | None:
+    """The question line at the bottom, and the way to stop; returns a question that was just sent. Pictures can be attached
+    where a column's model sees them."""
     t = session.locale.t
+    seen = any(choice.sees for choice in choices.values())
+    if session.draft.text:
+        st.session_state["question"], session.draft.text = session.draft.text, ""
     with st.bottom:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             with st.container(horizontal=True, vertical_alignment="center", gap="medium", width="content"):
@@ -101,8 +100,14 @@ def ask_box(session: Session) -> str | None:
                 drawer(session, disabled=session.conversation.running)
             if session.conversation.running:
                 st.button(t("ask.stop"), icon=":material/stop_circle:", on_click=session.conversation.stop)
-        question: str | None = st.chat_input(t("ask.placeholder"), key="question")
-    return question.strip() if question else None
+        show_draft(session)
+        sent = st.chat_input(
+            t("ask.placeholder"),
+            key="question",
+            accept_file="multiple" if seen else False,
+            file_type=["image"] if seen else None,
+        )
+    return receive(session, sent) if sent else None
 
 
 def welcome(session: Session) -> str | None:
@@ -126,7 +131,10 @@ def welcome(session: Session) -> str | None:
 def show_turn(session: Session, turn: Turn, number: int) -> None:
     """The question, and below it the answers; those still coming are drawn side by side in parallel."""
     label, text = escape(session.locale.t("ask.question")), escape(turn.question)
-    st.html(f'<div class="px-question" id="question-{number}"><span>{label}</span><p>{text}</p></div>')
+    pictures = pictures_html(turn.pictures, session.locale) if turn.pictures else ""
+    st.html(
+        f'<div class="px-question" id="question-{number}"><span>{label}</span><p>{text}</p>{pictures}</div>'
+    )
     if number == len(session.conversation.turns) and number > 1:
         # A new question appears below the earlier ones, where nobody would look for it.
         scroll = f"document.getElementById('question-{number}')?.scrollIntoView({{behavior: 'smooth'}})"
@@ -160,4 +168,12 @@ def card(
     choice, letter = turn.choices[side], turn.letter(side)
     model = f"{t('ask.my_documents')} · {choice.model}" if choice.own_documents else choice.model
     name = t("judge.answer", letter=letter) if turn.hidden else f"{letter} · {t(f'ask.{side}')} · {model}"
-    return AnswerCard(turn.replies[side], name, anchor, session.locale, hidden=turn.hidden, look=look)
+    return AnswerCard(
+        turn.replies[side],
+        name,
+        anchor,
+        session.locale,
+        hidden=turn.hidden,
+        look=look,
+        note=unseen(turn, side, session.locale),
+    )

@@ -8,21 +8,23 @@ from html import escape
 import streamlit as st
 
 from ui.batch import Batch, different, failed
-from ui.client import Gateway, GatewayError
+from ui.client import GatewayError
 from ui.conversation import LETTERS, Choice, Side, Turn
 from ui.markup import plain
 from ui.questions import FILE_LIMIT, LENGTH, Questions, Sheet, Unreadable, read
-from ui.session import Session
+from ui.session import BATCH_LINK, Session
 from ui.views import comparison, export
 from ui.views.cards import cards
 from ui.views.columns import choose, drawer, third
-from ui.views.pieces import status, translate_uploader, watched
+from ui.views.pieces import status
+from ui.views.recall import recall, unsaved
 from ui.wording import answerer, duration, figures, sentence, settings_set
 
 TYPES = ["csv", "tsv", "txt", "xlsx", "xls"]
 REDRAW = 1.0  # seconds
 PAGE = 20  # questions
 EXCERPT = 400  # characters
+KEPT_WITHIN = 2.0  # seconds that a new batch may take to get its URL
 PARTS = ("answers", "memo")
 FILTERS: dict[str, Callable[[Turn], bool]] = {
     "all": lambda _: True,
@@ -32,33 +34,44 @@ FILTERS: dict[str, Callable[[Turn], bool]] = {
 
 
 def show(session: Session) -> None:
-    gateway, batch = session.gateway, session.batch
-    if gateway is None or session.failure:
+    gateway = session.gateway
+    if gateway is None or session.failure or not opened(session):
         return
-    t = session.locale.t
-    if batch is None:
+    t, batch, keeper = session.locale.t, session.batch, session.batch_keeper
+    if batch is None or keeper is None:
         choices = choose(session)
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
             third(session)
             drawer(session)
         st.subheader(t("batch.title"), anchor=False)
         st.caption(t("batch.explained"))
-        prepare(session, gateway, choices)
+        prepare(session, choices)
         return
+    unsaved(session, keeper.failure)
     if heading(session, batch) == "memo":
-        comparison.show(session, gateway, batch)
+        comparison.show(session, batch)
     else:
         # While it runs, the table is drawn anew by itself, and the rest of the page is left alone.
         drawn = st.fragment(progress, run_every=REDRAW if batch.running else None)
-        drawn(session, gateway, batch, batch.running)
+        drawn(session, batch, batch.running)
     if not batch.running and any(turn.replies for turn in batch.turns):
         export.show(session, batch.turns, batch.name, session.comparison)
 
 
-def prepare(session: Session, gateway: Gateway, choices: dict[Side, Choice]) -> None:
+def opened(session: Session) -> bool:
+    """Open the batch that the URL names; whether the page can go on."""
+    shown = session.batch.id if session.batch else None
+
+    def go(batch: str) -> None:
+        with st.spinner(session.locale.t("batch.opening")):
+            session.open_batch(batch)
+
+    return recall(session, BATCH_LINK, shown, go, session.new_batch, "batch.gone")
+
+
+def prepare(session: Session, choices: dict[Side, Choice]) -> None:
     """Choose a file and its column, and begin."""
     t = session.locale.t
-    translate_uploader(session.locale)
     file = st.file_uploader(t("batch.pick", size=FILE_LIMIT), type=TYPES, key="batch-file")
     if file is None:
         return
@@ -74,8 +87,8 @@ def prepare(session: Session, gateway: Gateway, choices: dict[Side, Choice]) -> 
         st.error(sentence(GatewayError(obstacle), session.locale))
     label = t("batch.start", count=len(questions.asked), columns=len(choices))
     if st.button(label, type="primary", icon=":material/play_arrow:", disabled=bool(obstacle)):
-        session.batch = Batch.of(file.name, questions.asked, choices, session.settings)
-        session.batch.start(gateway, watched())
+        batch = Batch.of(file.name, questions.asked, choices, session.settings)
+        session.begin_batch(batch, KEPT_WITHIN)
         st.rerun()
 
 
@@ -113,11 +126,10 @@ def choose_questions(session: Session, sheet: Sheet) -> Questions | None:
 def heading(session: Session, batch: Batch) -> str:
     """What was asked of whom, and the way to the next file; the one of `PARTS` that is to be shown."""
     t = session.locale.t
-    busy = batch.running or (session.comparison is not None and session.comparison.running)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.subheader(plain(batch.name), anchor=False, width="content")
-        if st.button(t("batch.new"), type="tertiary", icon=":material/note_add:", disabled=busy):
-            session.batch = session.comparison = session.opened = None
+        if st.button(t("batch.new"), type="tertiary", icon=":material/note_add:"):
+            session.new_batch()
             st.rerun()
     if told := settings_set(batch.settings, session.locale):
         st.caption(plain(" · ".join(told)))
@@ -133,10 +145,12 @@ def heading(session: Session, batch: Batch) -> str:
     return part
 
 
-def progress(session: Session, gateway: Gateway, batch: Batch, running: bool) -> None:
+def progress(session: Session, batch: Batch, running: bool) -> None:
     """How far it is, with the way to stop it or to go on, and the table."""
     if running and not batch.running:
         st.rerun()  # it has ended: the page is drawn anew, at rest
+    if batch.id and BATCH_LINK not in st.query_params:
+        st.query_params[BATCH_LINK] = batch.id
     t, left, total = session.locale.t, batch.left, len(batch.turns)
     told = [t("batch.done", done=batch.done, total=total)]
     if lost := sum(map(failed, batch.turns)):
@@ -148,7 +162,7 @@ def progress(session: Session, gateway: Gateway, batch: Batch, running: bool) ->
         if running:
             st.button(t("ask.stop"), icon=":material/stop_circle:", on_click=batch.stop)
         elif left and st.button(t("batch.retry", count=len(left)), icon=":material/refresh:"):
-            batch.start(gateway, watched())
+            session.go_on(batch)
             st.rerun()
     table(session, batch)
 

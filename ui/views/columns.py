@@ -117,7 +117,7 @@ def _choose_model(session: Session, models: list[Model]) -> Choice:
     if chosen is None:
         return Choice(t("ask.no_models"), obstacle="no_model")
     session.model = chosen
-    return Choice(chosen)
+    return Choice(chosen, images=_images(models, chosen))
 
 
 def _choose_other(session: Session, models: list[Model], assistants: list[Model]) -> Choice:
@@ -131,7 +131,11 @@ def _choose_other(session: Session, models: list[Model], assistants: list[Model]
     if chosen is None:
         return Choice(t("ask.no_models"), obstacle="no_model")
     session.other = chosen
-    return Choice(chosen, assistant=any(model.id == chosen for model in assistants))
+    return Choice(
+        chosen,
+        assistant=any(model.id == chosen for model in assistants),
+        images=_images([*models, *assistants], chosen),
+    )
 
 
 def _choose_grounding(session: Session, assistants: list[Model], raw: Choice) -> Choice:
@@ -139,7 +143,14 @@ def _choose_grounding(session: Session, assistants: list[Model], raw: Choice) ->
     names[MY_DOCUMENTS] = session.locale.t("ask.my_documents")
     chosen = _select(session, Side.GROUNDED, names, session.assistant) or MY_DOCUMENTS
     session.assistant = chosen
-    return _choose_stores(session, raw) if chosen == MY_DOCUMENTS else Choice(chosen)
+    if chosen == MY_DOCUMENTS:
+        return _choose_stores(session, raw)
+    return Choice(chosen, images=_images(assistants, chosen))
+
+
+def _images(models: list[Model], chosen: str) -> int:
+    """How many pictures a request to the model may hold."""
+    return next((model.images for model in models if model.id == chosen), 0)
 
 
 def _names(models: list[Model]) -> dict[str, str]:
@@ -178,7 +189,7 @@ def _choose_stores(session: Session, raw: Choice) -> Choice:
         label_visibility="collapsed",
     )
     obstacle = raw.obstacle or (failure.kind if failure else None if chosen else "no_documents")
-    return Choice(raw.model, tuple(chosen), obstacle, own_documents=True)
+    return Choice(raw.model, tuple(chosen), obstacle, own_documents=True, images=raw.images)
 
 
 def _stores(session: Session) -> tuple[list[Store], GatewayError | None]:

@@ -11,30 +11,27 @@ from praxis.i18n import Locale
 from praxis.judging.pair import Judge
 from praxis.judging.rubric import SHIPPED, read
 from ui.batch import Batch
-from ui.client import Gateway
 from ui.comparison import Comparison, comparable
 from ui.conversation import LETTERS, Side
 from ui.memo import Example, Line, Memo, cells, heads, memo_of
 from ui.session import Session
 from ui.views.cards import cards, remarks_html
-from ui.views.pieces import row, status, table, watched
+from ui.views.pieces import row, status, table
 from ui.wording import duration
 
 REDRAW = 1.0  # seconds
-REASONS_IN = {"zh-CN": "中文", "en": "英文"}
-"""What a judge is told to write its reasons in, by the page's language."""
 
 
-def show(session: Session, gateway: Gateway, batch: Batch) -> None:
+def show(session: Session, batch: Batch) -> None:
     comparison = session.comparison
     if batch.running:
         st.fragment(wait, run_every=REDRAW)(session, batch)
     elif comparison is None:
-        prepare(session, gateway, batch)
+        prepare(session, batch)
     else:
         # While it runs only its progress is drawn anew, and the memo is written when it has ended.
         drawn = st.fragment(progress, run_every=REDRAW if comparison.running else None)
-        drawn(session, gateway, comparison, comparison.running)
+        drawn(session, comparison, comparison.running)
         if not comparison.running:
             show_memo(session, comparison)
 
@@ -48,7 +45,7 @@ def wait(session: Session, batch: Batch) -> None:
     st.info(t("comparison.wait"), icon=":material/hourglass_top:")
 
 
-def prepare(session: Session, gateway: Gateway, batch: Batch) -> None:
+def prepare(session: Session, batch: Batch) -> None:
     """Choose the columns, a judge and a rubric, and begin."""
     t, locale = session.locale.t, session.locale
     st.caption(t("comparison.explained"))
@@ -90,9 +87,8 @@ def prepare(session: Session, gateway: Gateway, batch: Batch) -> None:
         )
         st.caption(t("comparison.cost", count=2 * count))
     if begin and judge:
-        who = Judge(judge, rubric, language=REASONS_IN.get(locale.code, REASONS_IN["en"]))
-        session.comparison = Comparison(who, sides, batch)
-        session.comparison.start(gateway, watched())
+        who = Judge(judge, rubric, language=locale.code)
+        session.begin_comparison(Comparison(who, sides, batch))
         st.rerun()
 
 
@@ -118,7 +114,7 @@ def choose_sides(session: Session, batch: Batch) -> tuple[Side, Side]:
     return pairs[chosen]
 
 
-def progress(session: Session, gateway: Gateway, comparison: Comparison, running: bool) -> None:
+def progress(session: Session, comparison: Comparison, running: bool) -> None:
     """How far it is, with the way to stop it, to go on, or to compare anew."""
     if running and not comparison.running:
         st.rerun()  # it has ended: the page is drawn anew, at rest
@@ -134,10 +130,10 @@ def progress(session: Session, gateway: Gateway, comparison: Comparison, running
             st.button(t("comparison.stop"), icon=":material/stop_circle:", on_click=comparison.stop)
             return
         if left and st.button(t("comparison.retry", count=left), icon=":material/refresh:"):
-            comparison.start(gateway, watched())
+            session.go_on(comparison)
             st.rerun()
         if st.button(t("comparison.again"), type="tertiary", icon=":material/restart_alt:"):
-            session.comparison = None
+            session.put_comparison_away()
             st.rerun()
 
 

@@ -39,6 +39,7 @@ def show(session: Session) -> None:
             required=True,
             label_visibility="collapsed",
             key=f"documents-room-{len(rooms)}",
+            persist_state="session",
         )
         ROOMS[room or "files"](session, Library(gateway), store, stores)
 

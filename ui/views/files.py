@@ -16,14 +16,14 @@ from ui.client import Store
 from ui.library import NAMES, Document, Edition, Library
 from ui.session import Session
 from ui.uploads import Step, Upload
-from ui.views import preview
-from ui.views.pieces import progress_bar, translate_uploader
+from ui.views import encoding, preview
+from ui.views.pieces import progress_bar
 from ui.views.removal import remove_file, replace_file
 from ui.wording import how_far, moment, quoted, size
 
 POLL = 0.5  # seconds between two looks at files that are being read
 LOOK_AGAIN = 2.0  # seconds between two looks at files that nobody here is waiting for
-WIDTHS = (4, 2.6, 1.6, 1.5)
+WIDTHS = (3.6, 3.0, 1.6, 1.5)
 LISTED = 50
 """Files on one page of the list."""
 LAWS = 3
@@ -50,7 +50,6 @@ def show(session: Session, library: Library, store: Store, stores: Sequence[Stor
 def upload_form(session: Session, store: Store) -> None:
     """Choose files and send them; then every file's way, to its success or the reason it failed."""
     t = session.locale.t
-    translate_uploader(session.locale)
     with st.form("upload", clear_on_submit=True):
         files = st.file_uploader(
             t("documents.pick", size=st.get_option("server.maxUploadSize")),
@@ -126,6 +125,7 @@ def act_on(
     acts = ["preview"] if document.status == "completed" else []
     if store.right != "read":
         acts += ["again"] if document.status in ("failed", "cancelled") and document.own else []
+        acts += ["encoding"] if encoding.fits(document) else []
         acts += ["replace"] if document.status == "completed" else []
         acts += ["delete"]
     if not acts:
@@ -140,15 +140,17 @@ def act_on(
     )
     match chosen:
         case "preview":
-            preview.open_file(store, document)
+            preview.open_file(store.id, document.id)
         case "again":
             library.attach(store.id, document.id)
             st.rerun()
+        case "encoding":
+            encoding.choose(session, library, store, document)
         case "replace":
             replace_file(session, store, document)
         case "delete":
             remove_file(session, library, stores, store, document)
-    return chosen in ("replace", "delete")
+    return chosen in ("encoding", "replace", "delete")
 
 
 def name_html(document: Document, locale: Locale) -> str:
@@ -161,6 +163,8 @@ def name_html(document: Document, locale: Locale) -> str:
     told = f"<b>{escape(document.filename)}</b><small>{small}</small>"
     if document.error:
         told += f'<small class="px-bad">{escape(reason(document, locale))}</small>'
+    if encoding.fits(document):
+        told += f"<small>{escape(locale.t('encoding.hint'))}</small>"
     if document.replaces:
         key = "documents.replacing" if document.status == "in_progress" else "documents.not_replaced"
         told += f"<small>{escape(locale.t(key))}</small>"

@@ -9,11 +9,12 @@ from html import escape
 import streamlit as st
 
 from praxis.i18n import Locale
-from ui.client import Json, Store
-from ui.found import marked
+from ui.client import Citation, Json, Store
+from ui.found import words_html
 from ui.library import Found, Library
 from ui.markup import source_name
 from ui.session import Session
+from ui.views import preview
 
 MOST = 20
 """Passages found that are shown."""
@@ -30,9 +31,14 @@ def show(session: Session, library: Library, store: Store, stores: Sequence[Stor
         icon=":material/search:",
         max_chars=LONGEST,
         key=f"finding-{store.id}",
+        persist_state="session",
     ).strip()
     editions: str = which.selectbox(
-        t("finding.editions"), EDITIONS, format_func=lambda name: t(f"finding.editions.{name}")
+        t("finding.editions"),
+        EDITIONS,
+        format_func=lambda name: t(f"finding.editions.{name}"),
+        key=f"finding-editions-{session.locale.code}",
+        persist_state="session",
     )
     on: datetime.date | None = None
     if editions == "on_day":
@@ -42,6 +48,8 @@ def show(session: Session, library: Library, store: Store, stores: Sequence[Stor
             min_value=datetime.date(1949, 10, 1),
             max_value=datetime.date(2100, 12, 31),
             format="YYYY-MM-DD",
+            key="finding-day",
+            persist_state="session",
         )
     if not query:
         st.caption(t("finding.explained"))
@@ -57,7 +65,49 @@ def show(session: Session, library: Library, store: Store, stores: Sequence[Stor
         st.info(t("finding.none" if store.completed else "documents.empty"), icon=":material/search_off:")
         return
     st.caption(t("finding.count", count=len(found)))
-    st.html("".join(found_html(each, query, number, session.locale) for number, each in enumerate(found, 1)))
+    for number, each in enumerate(found, 1):
+        show_found(session, store, each, query, number)
+
+
+def show_found(session: Session, store: Store, found: Found, query: str, number: int) -> None:
+    """A passage that was found, with the ways to its source."""
+    t = session.locale.t
+    with st.container(key=f"source-found-{number}", gap=None):
+        st.html(found_html(found, query, number, session.locale))
+        with st.container(horizontal=True, gap=None):
+            st.button(
+                t("finding.open"),
+                key=f"open-{number}",
+                icon=":material/article:",
+                type="tertiary",
+                on_click=preview.open_found,
+                args=(store.id, found, query),
+            )
+            if found.page is not None:
+                st.button(
+                    t("page.look", page=found.page),
+                    key=f"look-{number}",
+                    icon=":material/find_in_page:",
+                    type="tertiary",
+                    on_click=session.look,
+                    args=(cited(found, number),),
+                )
+
+
+def cited(found: Found, number: int) -> Citation:
+    """What was found as a citation, by which its page is shown."""
+    return Citation(
+        number,
+        found.file,
+        found.filename,
+        found.text.strip(),
+        found.start,
+        found.end,
+        page=found.page,
+        law=found.law,
+        article=found.article,
+        version=found.version,
+    )
 
 
 def filters(editions: str, on: datetime.date | None) -> Json | None:
@@ -76,10 +126,7 @@ def filters(editions: str, on: datetime.date | None) -> Json | None:
 def found_html(found: Found, query: str, number: int, locale: Locale) -> str:
     """A passage found, folded but for the first three: its source, its score and its text with the words found."""
     t = locale.t
-    text = "".join(
-        f"<mark>{escape(run)}</mark>" if is_found else escape(run)
-        for run, is_found in marked(query, found.text.strip())
-    )
+    text = words_html(query, found.text)
     name = escape(source_name(found.law, found.article, found.filename, locale))
     old = (
         f'<span class="px-badge px-unverified">{escape(state(found, locale))}</span>'

@@ -10,15 +10,15 @@ from streamlit.navigation.page import StreamlitPage
 from ui.client import Gateway
 from ui.history import LISTED, TITLE, Entry, History
 from ui.markup import plain
-from ui.session import LINK, Session
+from ui.session import BATCH_LINK, LINK, Session
 from ui.views.confirmation import confirm
 from ui.wording import moment
 
 WIDTHS = (6, 1.6, 2.2)
 
 
-def show(session: Session, ask: StreamlitPage) -> None:
-    """`ask` is the page that opens a conversation."""
+def show(session: Session, ask: StreamlitPage, many: StreamlitPage) -> None:
+    """`ask` is the page that opens a conversation, `many` the one that opens a batch."""
     gateway, t = session.gateway, session.locale.t
     if gateway is None or session.failure:
         return
@@ -37,16 +37,20 @@ def show(session: Session, ask: StreamlitPage) -> None:
         return
     with st.container(key="history", border=True, gap=None):
         for entry in entries:
-            show_entry(session, gateway, entry, ask)
+            show_entry(session, gateway, entry, ask if entry.questions is None else many)
     if len(entries) == LISTED:
         st.caption(t("history.more", count=LISTED))
 
 
-def show_entry(session: Session, gateway: Gateway, entry: Entry, ask: StreamlitPage) -> None:
-    t = session.locale.t
+def show_entry(session: Session, gateway: Gateway, entry: Entry, page: StreamlitPage) -> None:
+    """`page` is the one that opens it."""
+    t, label, link, icon = session.locale.t, plain(entry.title), LINK, ":material/forum:"
+    if entry.questions is not None:
+        label = f"{label} · {t('history.questions', count=entry.questions)}"
+        link, icon = BATCH_LINK, ":material/checklist:"
     name, date, actions = st.columns(WIDTHS, vertical_alignment="center")
     with name:
-        st.page_link(ask, label=plain(entry.title), icon=":material/forum:", query_params={LINK: entry.id})
+        st.page_link(page, label=label, icon=icon, query_params={link: entry.id})
     date.text(moment(entry.used_at))
     with actions, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
         if st.button(t("history.rename"), key=f"rename-{entry.id}", type="tertiary", icon=":material/edit:"):
@@ -67,13 +71,17 @@ def rename(session: Session, gateway: Gateway, entry: Entry) -> None:
             title = st.text_input(t("history.name"), value=entry.title, max_chars=TITLE).strip()
             if st.form_submit_button(t("history.save"), type="primary") and title:
                 History(gateway).rename(entry.id, title)
+                if session.batch and session.batch.id == entry.id:
+                    session.batch.name = title
                 st.rerun()
 
     st.dialog(t("history.rename"))(body)()
 
 
 def forget(session: Session, gateway: Gateway, entry: Entry) -> None:
-    """Delete a conversation, the open one too."""
+    """Delete a conversation or a batch, the open one too."""
     History(gateway).delete(entry.id)
     if entry.id == session.conversation.id:
         session.new_conversation()
+    if session.batch and entry.id == session.batch.id:
+        session.new_batch()

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from html import escape
 
-import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
-from streamlit.runtime import get_instance
-from streamlit.runtime.scriptrunner import get_script_run_ctx
-
-from praxis.i18n import Locale
-
-
-def translate_uploader(locale: Locale) -> None:
-    """The file uploader's own words are English only; style.css shows these in their place."""
-    browse, drop = (
-        json.dumps(locale.t(f"documents.{name}"), ensure_ascii=False) for name in ("browse", "drop")
-    )
-    st.html(f"<style>:root {{ --px-browse: {browse}; --px-drop: {drop}; }}</style>")
 
 
 def progress_bar(share: float) -> str:
@@ -35,13 +21,6 @@ def status(told: Iterable[str], share: float | None = None) -> str:
     """How far something is, as HTML; with a bar where there is a `share`."""
     bar = "" if share is None else progress_bar(share)
     return f'<div class="px-batch" role="status"><b>{escape(" · ".join(told))}</b>{bar}</div>'
-
-
-def watched() -> Callable[[], bool]:
-    """Whether this browser is still connected, for whoever asks from another thread."""
-    context, runtime = get_script_run_ctx(), get_instance()
-    session = context.session_id if context else ""
-    return lambda: bool(runtime.is_active_session(session))
 
 
 def table(name: str, heads: Iterable[str], body: str) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from html import escape
 
 import streamlit as st
 
 from praxis.i18n import Locale
 from ui.client import GatewayError, Store
-from ui.library import Document, Library, Passage
+from ui.found import words_html
+from ui.library import Document, Found, Library, Passage
 from ui.markup import plain
 from ui.session import Session
 from ui.views import files
@@ -19,27 +21,48 @@ SHOWN = 20
 """Passages at a time."""
 
 _OPEN = "previewed"
+_SCROLL = "<script>document.getElementById('px-here')?.scrollIntoView({block: 'center'})</script>"
 
 
-def open_file(store: Store, document: Document) -> None:
+@dataclass
+class Opened:
+    """The file that stands open; where a search led to it, the character `at` which that was found, and its `query`."""
+
+    store: str
+    file: str
+    at: int | None = None
+    query: str = ""
+    page: int = 0  # at which it is opened, once that is known
+
+
+def open_file(store: str, file: str) -> None:
     """Show this file's passages in place of the list."""
-    st.session_state[_OPEN] = (store.id, document.id)
+    st.session_state[_OPEN] = Opened(store, file)
     st.rerun()
+
+
+def open_found(store: str, found: Found, query: str) -> None:
+    """Show what a search found where it stands in its file, in place of the other results."""
+    st.session_state[_OPEN] = Opened(store, found.file, found.start, query)
 
 
 def show(session: Session, store: Store) -> bool:
     """The passages of the file that was opened; False where none of this knowledge base is."""
     gateway, t = session.gateway, session.locale.t
     assert gateway is not None
-    held, file = st.session_state.get(_OPEN, ("", ""))
-    if held != store.id:
+    opened: Opened | None = st.session_state.get(_OPEN)
+    if opened is None or opened.store != store.id:
         return False
-    if st.button(t("preview.back"), type="tertiary", icon=":material/arrow_back:"):
-        del st.session_state[_OPEN]
-        st.rerun()
+    file = opened.file
+    with st.container(key="preview-back"):
+        back = t("preview.back" if opened.at is None else "preview.back_found")
+        if st.button(back, type="tertiary", icon=":material/arrow_back:"):
+            del st.session_state[_OPEN]
+            st.rerun()
     library = Library(gateway)
     try:
         document = library.document(store.id, file)
+        _turn(library, opened)
     except GatewayError as error:
         if error.status != 404:
             raise
@@ -49,15 +72,28 @@ def show(session: Session, store: Store) -> bool:
     st.html(facts_html(document, session.locale))
     pages = max(1, -(-document.contents.passages // SHOWN))
     # The pages are chosen above and below the passages, by one choice.
-    number: int = st.pagination(pages, key=f"passages-{file}") if pages > 1 else 1
+    number: int = (
+        st.pagination(pages, default=min(opened.page, pages), key=f"passages-{file}-{opened.at}")
+        if pages > 1
+        else 1
+    )
     passages, total = library.passages(store.id, file, after=(number - 1) * SHOWN, limit=SHOWN)
     if not passages:
         st.info(t("preview.empty"), icon=":material/info:")
         return True
     last = passages[-1].number
     st.caption(t("preview.shown", first=passages[0].number, last=last, total=total))
-    st.html(passages_html(passages, session.locale))
+    st.html(passages_html(passages, session.locale, opened))
+    if opened.at is not None:
+        st.html(_SCROLL, unsafe_allow_javascript=True)
     return True
+
+
+def _turn(library: Library, opened: Opened) -> None:
+    """Open the file at the page on which stands what was found."""
+    if not opened.page:
+        number = 1 if opened.at is None else library.number(opened.store, opened.file, opened.at)
+        opened.page = -(-number // SHOWN)
 
 
 def facts_html(document: Document, locale: Locale) -> str:
@@ -104,13 +140,18 @@ def _ranges(numbers: Iterable[int]) -> str:
     return ", ".join(f"{first}–{last}" if last > first else str(first) for first, last in runs)
 
 
-def passages_html(passages: Iterable[Passage], locale: Locale) -> str:
-    """The passages, each below its number, its article and where it stands."""
-    return '<div class="px-passages">' + "".join(_passage(each, locale) for each in passages) + "</div>"
+def passages_html(passages: Iterable[Passage], locale: Locale, opened: Opened) -> str:
+    """The passages, each below its number, its article and where it stands; in the one that was found the words of the
+    question are marked."""
+    told = "".join(_passage(each, locale, opened) for each in passages)
+    return f'<div class="px-passages">{told}</div>'
 
 
-def _passage(passage: Passage, locale: Locale) -> str:
+def _passage(passage: Passage, locale: Locale, opened: Opened) -> str:
     t = locale.t
+    here = opened.at is not None and passage.start <= opened.at < passage.end
+    text = words_html(opened.query if here else "", passage.text)
+    place = ' class="px-here" id="px-here"' if here else ""
     article = " ".join(each for each in (passage.article, passage.clause) if each)
     facts = [passage.path, t("sources.page", page=passage.page) if passage.page else ""]
     facts.append(t("preview.length", count=len(passage.text)))
@@ -123,7 +164,7 @@ def _passage(passage: Passage, locale: Locale) -> str:
         else f'<span class="px-badge px-idle">{escape(t("preview.unsearched"))}</span>'
     )
     return (
-        f'<article><header><span class="px-marker">{passage.number}</span><b>{escape(article)}</b>'
+        f'<article{place}><header><span class="px-marker">{passage.number}</span><b>{escape(article)}</b>'
         f"<small>{small}</small>{unsearched}</header>"
-        f'<div class="px-article">{escape(passage.text.strip())}</div></article>'
+        f'<div class="px-article">{text}</div></article>'
     )

@@ -13,7 +13,6 @@ from ui.markup import plain
 from ui.session import Session
 from ui.uploads import Upload
 from ui.views.confirmation import Act, confirm, decide
-from ui.views.pieces import translate_uploader
 
 NAMED = 5
 """Knowledge bases that a question names before it only counts them."""
@@ -89,7 +88,6 @@ def replace_file(session: Session, store: Store, document: Document) -> None:
 
     def body() -> None:
         st.write(question)
-        translate_uploader(session.locale)
         file = st.file_uploader(
             t("removal.new_file", size=st.get_option("server.maxUploadSize")),
             type=list(NAMES),
