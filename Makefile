@@ -36,7 +36,7 @@ check: ## Lint, format, types and the import rule
 bench: install ## The quick benchmarks
 	@.venv/bin/praxis bench gateway
 
-show: install ## Does a fine-tune help, do documents help: trains an adapter here and measures it (half an hour on two cores)
+show: install ## Does a fine-tune help, do documents help: trains an adapter here and measures it (a quarter of an hour on two cores)
 	@.venv/bin/python -m bench.showcase
 
 debian:

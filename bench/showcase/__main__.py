@@ -1,6 +1,6 @@
 """The show: train an adapter here, serve it beside its base, its merged model and a grounded assistant, and measure all.
 
-    python -m bench.showcase --rows 24 --steps 60
+    python -m bench.showcase --rows 24
 
 What it leaves in `.praxis/show` (adapter, merged model, runs, reports) is taken up again when it is called again.
 """
@@ -42,7 +42,7 @@ def show(
     ] = "legal_alpaca,medical_alpaca",
     rows: Annotated[
         int, typer.Option(min=2, help="Rows of each that are asked; training uses the others.")
-    ] = 24,
+    ] = 8,
     steps: Annotated[int, typer.Option(min=1, help="Steps of training, one row each.")] = 60,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 160,
     folder: Annotated[Path | None, typer.Option(help="Where it all goes [default: .praxis/show].")] = None,
