@@ -78,7 +78,10 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A passage that the answer rests on; `start` and `end` are character offsets in the file's extracted text."""
+    """A passage that the answer rests on; `start` and `end` are character offsets in the file's extracted text.
+
+    So are those told that were found for an answer which rests on none of them.
+    """
 
     marker: int
     file_id: str
@@ -135,6 +138,7 @@ class Delta:
     thinking: str = ""
     citations: tuple[Citation, ...] | None = None
     unverified: tuple[Unverified, ...] = ()
+    uncited: tuple[Citation, ...] = ()
     usage: Usage | None = None
     finish: str | None = None
 
@@ -385,6 +389,7 @@ def _delta(event: Json) -> Delta:
             Unverified(item.get("law"), item.get("article"), item.get("nearest"))
             for item in delta.get("unverified") or ()
         ),
+        uncited=tuple(map(citation, delta.get("uncited") or ())),
         usage=Usage(usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)) if usage else None,
         finish=choice.get("finish_reason"),
     )
@@ -397,11 +402,13 @@ def _citations(items: Sequence[Json], annotations: Sequence[Json]) -> tuple[Cita
         url = httpx.URL(annotation["url_citation"]["url"])
         file = url.path.removesuffix("/passage").rpartition("/")[2]
         links[file, url.params.get("start", ""), url.params.get("end", "")] = str(url)
-    known = Citation.__dataclass_fields__.keys()
     return tuple(
-        Citation(
-            **{name: value for name, value in item.items() if name in known},
-            url=links.get((item["file_id"], str(item["start"]), str(item["end"]))),
-        )
+        citation({**item, "url": links.get((item["file_id"], str(item["start"]), str(item["end"])))})
         for item in items
     )
+
+
+def citation(item: Json) -> Citation:
+    """A citation as the API tells it."""
+    known = Citation.__dataclass_fields__.keys()
+    return Citation(**{name: value for name, value in item.items() if name in known})

@@ -93,6 +93,16 @@ def citation_html(citation: Citation, passage: Passage | None, anchor: str, loca
     )
 
 
+def uncited_html(found: Citation, locale: Locale) -> str:
+    """A passage that was found for an answer which does not cite it, folded."""
+    name = source_name(found.law, found.article, found.filename, locale)
+    text = escape(BLANK.sub("\n", found.quote.strip()))
+    return (
+        f'<details class="px-citation"><summary><span class="px-source">{escape(name)}</span></summary>'
+        f'<div class="px-passage"><div class="px-article">{text}</div>{_facts(found, locale)}</div></details>'
+    )
+
+
 def _passage(passage: Passage) -> str:
     """The passage, its lines close together whatever blank lines the document has between them."""
     runs = [(BLANK.sub("\n", run), marked) for run, marked in passage.runs]

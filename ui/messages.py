@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
-from ui.client import Citation, GatewayError, Json, Unverified, Usage
+from ui.client import Citation, GatewayError, Json, Unverified, Usage, citation
 from ui.conversation import Choice, Side, Turn
 from ui.markup import CONTEXT
 from ui.passage import Passage
@@ -50,6 +50,8 @@ def answer_of(turn: Turn, side: Side, reply: Reply) -> Json:
         message["citations"] = [_cited(each, reply.passages) for each in reply.citations]
     if reply.unverified:
         message["unverified"] = [asdict(each) for each in reply.unverified]
+    if reply.uncited:
+        message["uncited"] = [_found(each) for each in reply.uncited]
     return message
 
 
@@ -126,8 +128,17 @@ def _figures(reply: Reply) -> Json:
     return figures
 
 
+def _found(citation: Citation) -> Json:
+    """What stands beside an answer that does not cite it: nothing of an answer's is known of it."""
+    return {name: value for name, value in _told(citation).items() if name != "verified"}
+
+
+def _told(citation: Citation) -> Json:
+    return {name: value for name, value in asdict(citation).items() if value is not None}
+
+
 def _cited(citation: Citation, passages: dict[int, Passage]) -> Json:
-    cited = {name: value for name, value in asdict(citation).items() if value is not None}
+    cited = _told(citation)
     if passage := passages.get(citation.marker):
         runs = passage.excerpt(CONTEXT).runs
         cited["excerpt"] = [{"text": text, "marked": marked} for text, marked in runs]
@@ -168,11 +179,12 @@ def _reply(item: Json) -> Reply:
         # What was kept is told from its thinking already.
         content=_text(item),
         reasoning=item.get("thinking") or "",
-        citations=None if cited is None else tuple(_citation(each) for each in cited),
+        citations=None if cited is None else tuple(citation(each) for each in cited),
         unverified=tuple(
             Unverified(each.get("law"), each.get("article"), each.get("nearest"))
             for each in item.get("unverified") or ()
         ),
+        uncited=tuple(map(citation, item.get("uncited") or ())),
         passages={each["marker"]: _passage(each["excerpt"]) for each in cited or () if each.get("excerpt")},
         usage=usage if "completion_tokens" in figures else None,
         finish=finish,
@@ -181,11 +193,6 @@ def _reply(item: Json) -> Reply:
         first=figures.get("first_token"),
         ended=figures.get("total", 0.0),
     )
-
-
-def _citation(item: Json) -> Citation:
-    known = Citation.__dataclass_fields__.keys()
-    return Citation(**{name: value for name, value in item.items() if name in known})
 
 
 def _passage(runs: Sequence[Json]) -> Passage:

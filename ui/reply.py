@@ -63,6 +63,7 @@ class Reply:
     reasoning: str = ""
     citations: tuple[Citation, ...] | None = None
     unverified: tuple[Unverified, ...] = ()
+    uncited: tuple[Citation, ...] = ()  # found for an answer that cites none of it
     passages: dict[int, Passage] = field(default_factory=dict)
     usage: Usage | None = None
     finish: str | None = None
@@ -160,6 +161,7 @@ class Reply:
             self.reasoning += delta.thinking
             self.content += delta.text
             self.unverified += delta.unverified
+            self.uncited += delta.uncited
             self.citations = self.citations if delta.citations is None else delta.citations
             self.usage = delta.usage or self.usage
             self.finish = delta.finish or self.finish

@@ -76,8 +76,8 @@ class Run(Body):
     marked: bool = False
 
 
-class Citation(Body):
-    """A citation as a grounded answer carries it, with its `url` and an `excerpt` of the text around the quote."""
+class Source(Body):
+    """A passage that a model was shown for its answer, with the `url` of the page that shows it."""
 
     marker: Annotated[int, Field(ge=1)]
     file_id: Word
@@ -90,9 +90,14 @@ class Citation(Body):
     article: Word | None = None
     version: Word | None = None
     score: FiniteFloat | None = None
+    url: Annotated[str, Field(max_length=4096)] | None = None
+
+
+class Citation(Source):
+    """One that the answer cites, with an `excerpt` of the text around the quote."""
+
     verified: bool = False
     note: Annotated[str, Field(max_length=1024)] | None = None
-    url: Annotated[str, Field(max_length=4096)] | None = None
     excerpt: Annotated[list[Run], Field(max_length=64)] | None = None
 
 
@@ -132,6 +137,7 @@ class Message(Body):
     error: Failure | None = None
     citations: Annotated[list[Citation], Field(max_length=256)] | None = None
     unverified: Annotated[list[Unverified], Field(max_length=256)] | None = None
+    uncited: Annotated[list[Source], Field(max_length=256)] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -27,9 +27,9 @@ PassageLink = Callable[[Passage], str]
 """The URL of a page for people that shows this passage."""
 
 
-@dataclass(frozen=True, slots=True)
-class Citation:
-    """One cited passage, in the terms of the wire (docs: grounded answers)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A passage that the model was shown under a number, its marker, in the terms of the wire (docs: grounded answers)."""
 
     marker: int
     file_id: str
@@ -42,8 +42,21 @@ class Citation:
     start: int
     end: int
     score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation(Source):
+    """One that the answer cites."""
+
     verified: bool
     note: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncited(Source):
+    """One of an answer that cites none; `url` is the page for people that shows it."""
+
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +75,22 @@ class Evidence:
     """What an answer's message carries beside its text.
 
     `unverified` lists the laws and articles that the answer names and the knowledge base lacks, each with the
-    heading of the nearest real passage.
+    heading of the nearest real passage. `uncited` is what was found, best first, for an answer that cites none of it.
     """
 
     citations: list[Citation] = field(default_factory=list)
     pointers: list[Pointer] = field(default_factory=list)
     unverified: list[dict[str, str | None]] = field(default_factory=list)
+    uncited: list[Uncited] = field(default_factory=list)
 
     def fields(self) -> dict[str, Any]:
         """The keys to merge into a message, or to send in one delta."""
-        citations = [asdict(citation) for citation in self.citations]
-        annotations = [_url_citation(each) for each in self.pointers]
-        return {"citations": citations, "annotations": annotations, "unverified": self.unverified}
+        return {
+            "citations": [asdict(citation) for citation in self.citations],
+            "annotations": [_url_citation(each) for each in self.pointers],
+            "unverified": self.unverified,
+            "uncited": [asdict(each) for each in self.uncited],
+        }
 
 
 class Reading(Protocol):
@@ -233,6 +250,7 @@ class Annotator:
                 for reference, near in self._named.items()
                 if not await self._exists(reference)
             ],
+            [] if cited or not self._length else self._uncited(),
         )
 
     @staticmethod
@@ -240,6 +258,10 @@ class Annotator:
         failed = [note for note in notes if note not in (None, ATTRIBUTED)]
         note = failed[0] if failed else ATTRIBUTED if all(note == ATTRIBUTED for note in notes) else None
         return cite(number, hit, verified=not failed, note=note)
+
+    def _uncited(self) -> list[Uncited]:
+        numbered = enumerate(self.hits, start=1)
+        return [Uncited(**_facts(number, hit), url=self.link(hit.passage)) for number, hit in numbered]
 
     def _pointer(self, number: int, at: int) -> Pointer:
         passage = self.hits[number - 1].passage
@@ -268,22 +290,25 @@ def _holds(passage: Passage, reference: Reference) -> bool:
 
 def cite(number: int, hit: Hit, *, verified: bool, note: str | None) -> Citation:
     """The citation of passage `number`, whose quote is its exact text."""
+    return Citation(**_facts(number, hit), verified=verified, note=note)
+
+
+def _facts(number: int, hit: Hit) -> dict[str, Any]:
+    """The fields of a Source."""
     passage = hit.passage
-    return Citation(
-        marker=number,
-        file_id=passage.file_id,
-        filename=passage.filename,
-        page=passage.page,
-        law=passage.law,
-        article=passage.article,
-        version=passage.version,
-        quote=passage.text,
-        start=passage.start,
-        end=passage.end,
-        score=round(hit.score, 4),
-        verified=verified,
-        note=note,
-    )
+    return {
+        "marker": number,
+        "file_id": passage.file_id,
+        "filename": passage.filename,
+        "page": passage.page,
+        "law": passage.law,
+        "article": passage.article,
+        "version": passage.version,
+        "quote": passage.text,
+        "start": passage.start,
+        "end": passage.end,
+        "score": round(hit.score, 4),
+    }
 
 
 def _url_citation(pointer: Pointer) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from rag.answer.citations import Evidence
@@ -255,10 +255,8 @@ class Writing:
                 annotation=annotation,
             )
             part["annotations"].append(annotation)
-        part |= {
-            "citations": [asdict(each) for each in evidence.citations],
-            "unverified": evidence.unverified,
-        }
+        told = evidence.fields()
+        part |= {name: told[name] for name in ("citations", "unverified", "uncited")}
 
     # Items
 

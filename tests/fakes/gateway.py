@@ -73,6 +73,7 @@ class Reply:
     thinking: Sequence[str] = ()
     citations: Sequence[Json] = ()
     unverified: Sequence[Json] = ()
+    uncited: Sequence[Json] = ()
     status: int = 200
     error: Json | None = None
     break_after: int | None = None
@@ -248,6 +249,12 @@ def citation(marker: int = 1, **changed: Any) -> Json:
         "verified": True,
         "note": None,
     } | changed
+
+
+def uncited(**changed: Any) -> Json:
+    """The same passage where no answer cites it."""
+    answers = ("verified", "note")
+    return {name: value for name, value in citation(**changed).items() if name not in answers}
 
 
 class FakeGateway:
@@ -584,7 +591,8 @@ class FakeGateway:
             for link in links
         ]
         evidence: Json = {"citations": list(reply.citations), "annotations": annotations}
-        return evidence | ({"unverified": list(reply.unverified)} if reply.unverified else {})
+        further = {"unverified": list(reply.unverified), "uncited": list(reply.uncited)}
+        return evidence | {name: items for name, items in further.items() if items}
 
     def _id(self, kind: str) -> str:
         return f"{kind}-{next(self._ids)}"

@@ -109,6 +109,16 @@ def test_an_item_keeps_all_that_a_comparison_needs_and_grows(running: Gateway, k
             }
         ],
         "unverified": [{"law": "劳动法", "article": "第九百条", "nearest": "第九十条"}],
+        "uncited": [
+            {
+                "marker": 1,
+                "file_id": "file-1",
+                "filename": "劳动法.txt",
+                "quote": "工资",
+                "start": 2,
+                "end": 4,
+            }
+        ],
     }
     begun = answer(content="按", status="in_progress", **ours)
     (item,) = running.post(items, key=key, json={"items": [begun]}).json()["data"]

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from openpyxl import load_workbook
 
 from praxis.i18n import Locale
-from tests.fakes.gateway import QUOTE, citation
+from tests.fakes.gateway import QUOTE, citation, uncited
 from tests.ui.pictures import SIGNATURE, opened, png
 from ui.client import Citation, Unverified, Usage
 from ui.conversation import Choice, Side, Turn
@@ -210,3 +210,14 @@ def test_a_machine_without_a_font_has_none(tmp_path: Path) -> None:
     (tmp_path / "deep" / "wqy-zenhei.ttc").touch()
     found = fonts.find([tmp_path])
     assert found == fonts.Font(tmp_path / "deep" / "wqy-zenhei.ttc")
+
+
+def test_what_was_found_beside_an_answer_without_sources_is_named() -> None:
+    said = turn()
+    said.replies[Side.GROUNDED] = Reply(
+        grounded=True, phase=Phase.DONE, content="1", uncited=(Citation(**uncited()),), ended=1.0
+    )
+    text = markdown_of(report_of([said], EN), EN).decode()
+    assert "Do not rely on it" in text
+    assert "Nearest to the question in the documents" in text
+    assert "中华人民共和国劳动法, 第四十四条" in text

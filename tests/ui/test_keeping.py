@@ -6,7 +6,7 @@ from typing import Any
 from streamlit.testing.v1 import AppTest
 
 from tests.fakes import gateway as fake
-from tests.fakes.gateway import ARTICLE, QUOTE, FakeGateway, citation
+from tests.fakes.gateway import ARTICLE, QUOTE, FakeGateway, citation, uncited
 from tests.processes import eventually
 from tests.ui.script import ASSISTANT, KEY, OTHER, RAW, ask, conversation, leave, link, press, shown, visit
 from ui.client import Gateway
@@ -60,6 +60,16 @@ def test_a_turn_is_kept_with_all_that_it_showed(gateway: FakeGateway) -> None:
     assert after.to_first is not None
     assert abs(after.elapsed - before.elapsed) < 0.01
     assert turn.replies[Side.RAW].text == "好的。"
+
+
+def test_what_was_found_beside_an_answer_is_kept(gateway: FakeGateway) -> None:
+    gateway.replies[ASSISTANT] = fake.Reply(["1"], uncited=[uncited(page=3), uncited(marker=2)])
+    keeper = begun(gateway)
+    eventually(lambda: whole(gateway), "both answers are whole")
+    (turn,) = turns_of(kept(gateway))
+    before, after = keeper.conversation.turns[0].replies[Side.GROUNDED], turn.replies[Side.GROUNDED]
+    assert [each.page for each in before.uncited] == [3, None]
+    assert after.uncited == before.uncited
 
 
 def test_an_answer_still_streaming_is_kept_as_far_as_it_came(gateway: FakeGateway) -> None:

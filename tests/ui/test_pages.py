@@ -3,7 +3,7 @@
 from streamlit.testing.v1 import AppTest
 
 from tests.fakes import gateway as fake
-from tests.fakes.gateway import FakeGateway, citation
+from tests.fakes.gateway import QUOTE, FakeGateway, citation, uncited
 from tests.ui.script import ASSISTANT, KEY, RAW, ask, choose_documents, conversation, press, shown, sign_in
 from ui.library import Library
 
@@ -93,6 +93,20 @@ def test_an_answer_without_evidence_says_so(signed_in: AppTest) -> None:
     ask(signed_in, "今天天气如何？")
     (warning,) = signed_in.warning
     assert warning.value.startswith("所选文档中没有支持以上内容的依据")
+
+
+def test_what_was_found_stands_below_an_answer_that_cites_none_of_it(
+    signed_in: AppTest, gateway: FakeGateway
+) -> None:
+    gateway.replies[ASSISTANT] = fake.Reply(["1"], uncited=[uncited(), uncited(marker=2, page=3)])
+    page = shown(ask(signed_in, "我主张最近一年的。"))
+    (warning,) = signed_in.warning
+    assert warning.value.startswith("所选文档中没有支持以上内容的依据")
+    assert page.count("《中华人民共和国劳动法》第四十四条") == 2
+    assert "供您自行查阅" in page
+    assert QUOTE in page
+    assert "已核对" not in page
+    assert [button.label for button in signed_in.button if "原页" in button.label] == ["查看原页（第 3 页）"]
 
 
 def test_an_interrupted_answer_keeps_its_text_and_says_so(signed_in: AppTest, gateway: FakeGateway) -> None:

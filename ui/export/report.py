@@ -135,7 +135,9 @@ def _warnings(reply: Reply, locale: Locale) -> tuple[str, ...]:
     if missing:
         return (f"{locale.t('unverified.title')} {'; '.join(missing)}",)
     if reply.grounded and reply.phase is Phase.DONE and not reply.citations:
-        return (locale.t("sources.none"),)
+        found = [source_name(each.law, each.article, each.filename, locale) for each in reply.uncited]
+        nearest = f"{locale.t('sources.uncited')}{'; '.join(found)}" if found else ""
+        return tuple(filter(None, (locale.t("sources.none"), nearest)))
     return ()
 
 

@@ -11,7 +11,14 @@ import streamlit as st
 
 from praxis.i18n import Locale
 from ui.client import Citation
-from ui.markup import citation_html, citation_id, model_markdown, unmarked, unverified_html
+from ui.markup import (
+    citation_html,
+    citation_id,
+    model_markdown,
+    uncited_html,
+    unmarked,
+    unverified_html,
+)
 from ui.reply import Phase, Reply
 from ui.wording import figures, sentence
 
@@ -81,6 +88,8 @@ class AnswerCard:
                 self._draw_sources(reply.citations)
             elif reply.grounded and reply.phase is Phase.DONE:
                 st.warning(t("sources.none"), icon=":material/search_off:")
+                if reply.uncited:
+                    self._draw_uncited(reply.uncited)
 
     def draw(self) -> None:
         """Draw an answer that is under way as far as it has come."""
@@ -115,15 +124,29 @@ class AnswerCard:
                 with st.container(key=f"source-{name}", gap=None):
                     passage = self.reply.passages.get(citation.marker)
                     st.html(citation_html(citation, passage, self.anchor, self.locale))
-                    if self._look and citation.page is not None:
-                        st.button(
-                            t("page.look", page=citation.page),
-                            key=f"look-{name}",
-                            icon=":material/find_in_page:",
-                            type="tertiary",
-                            on_click=self._look,
-                            args=(citation,),
-                        )
+                    self._offer_page(citation, name)
+
+    def _draw_uncited(self, found: Sequence[Citation]) -> None:
+        """What the documents have that is nearest to the question, for the reader to judge."""
+        with st.container(key=f"uncited-{self.anchor}", gap=None):
+            st.html(f'<h4 class="px-sources">{escape(self.locale.t("sources.uncited"))}</h4>')
+            for each in found:
+                name = f"uncited-{citation_id(self.anchor, each.marker)}"
+                with st.container(key=f"source-{name}", gap=None):
+                    st.html(uncited_html(each, self.locale))
+                    self._offer_page(each, name)
+
+    def _offer_page(self, citation: Citation, name: str) -> None:
+        """The button that opens the page of a PDF on which the passage stands."""
+        if self._look and citation.page is not None:
+            st.button(
+                self.locale.t("page.look", page=citation.page),
+                key=f"look-{name}",
+                icon=":material/find_in_page:",
+                type="tertiary",
+                on_click=self._look,
+                args=(citation,),
+            )
 
     def _draw_outcome(self) -> None:
         """Whatever keeps the answer from being whole."""

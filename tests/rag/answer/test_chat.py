@@ -189,7 +189,7 @@ def test_a_stream_gives_the_same_answer_by_the_rules_of_streams(answering: Answe
     assert "".join(texts) == whole["content"]
     assert all(text.count("[") == text.count("]") for text in texts)
     assert [number for number, delta in enumerate(given) if "citations" in delta] == [len(given) - 2]
-    assert given[-2] == {name: whole[name] for name in ("citations", "annotations", "unverified")}
+    assert given[-2] == {name: whole[name] for name in ("citations", "annotations", "unverified", "uncited")}
     assert given[-1] == {}
     assert [event["choices"][0]["finish_reason"] for event in events] == [None] * (len(events) - 1) + ["stop"]
 

@@ -90,7 +90,8 @@ def test_the_last_sentence_needs_no_stop_unless_it_was_cut_off() -> None:
 
 def test_a_wrong_figure_is_neither_attributed_nor_verified() -> None:
     said = "法定休假日安排劳动者工作的，支付不低于工资的百分之四百的工资报酬"
-    assert answer(f"{said}。") == (f"{said}。", {"citations": [], "annotations": [], "unverified": []})
+    text, evidence = answer(f"{said}。")
+    assert (text, evidence["citations"], evidence["annotations"]) == (f"{said}。", [], [])
     _, evidence = answer(f"{said}[3]。")
     verified, note = notes(evidence)[3]
     assert not verified
@@ -142,6 +143,19 @@ def test_across_scripts_nothing_is_claimed() -> None:
     assert notes(evidence) == {
         4: (False, "the cited text is in another language and cannot be checked automatically")
     }
+
+
+def test_an_answer_that_cites_nothing_comes_with_what_was_found() -> None:
+    _, evidence = answer("1")
+    assert evidence["citations"] == []
+    assert [each["article"] for each in evidence["uncited"]] == [each.article for each in articles()]
+    first = evidence["uncited"][0]
+    assert first["quote"] == LABOUR[first["start"] : first["end"]]
+    assert first["url"].endswith(f"start={first['start']}")
+    assert not {"verified", "note"} & first.keys()
+    for cited in ("每月延长工作时间不得超过三十六小时。", "法定休假日工资的百分之四百[3]。"):
+        assert answer(cited)[1]["uncited"] == [], cited
+    assert answer("")[1]["uncited"] == [], "a function was called"
 
 
 def test_one_failed_use_makes_the_citation_unverified() -> None:
