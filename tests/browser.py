@@ -64,6 +64,13 @@ def sign_in(page: Page, url: str, key: str) -> None:
     expect(page.get_by_test_id("stChatInput")).to_be_visible()
 
 
+def switch(page: Page, language: str) -> None:
+    """Go on in `language`; words of another length move the button away under one's hand until all are drawn."""
+    page.get_by_role("button", name=language).click()
+    expect(page.get_by_role("button", name=language)).to_have_count(0)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
 def ask(page: Page, question: str) -> None:
     """Send a question."""
     box = page.get_by_test_id("stChatInput").locator("textarea")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from tests.browser import ask, page_of, sign_in, upload
+from tests.browser import ask, page_of, sign_in, switch, upload
 from tests.fakes import gateway as fake
 from tests.fakes.gateway import QUOTE, FakeGateway, citation
 from tests.processes import eventually
@@ -350,9 +350,9 @@ def test_the_widgets_own_words_are_in_the_page_s_language(
     page.get_by_test_id("stChatInput").locator("input[type=file]").set_input_files(program)
     expect(page.get_by_test_id("stFileChip")).to_contain_text("不支持这种类型的文件。")
     assert page.evaluate(SAID) == []
-    page.get_by_role("button", name="English").click()
+    switch(page, "English")
     expect(page.get_by_test_id("stFileChip")).to_contain_text("Files of this kind cannot be used.")
-    page.get_by_role("button", name="中文").click()
+    switch(page, "中文")
     expect(page.get_by_test_id("stFileChip")).to_contain_text("不支持这种类型的文件。")
     open_documents(page)
     create_store(page, "案卷")
