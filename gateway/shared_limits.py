@@ -34,8 +34,11 @@ logger = logging.getLogger("praxis.gateway.limits")
 ANSWER_SECONDS = 0.5
 """How long a request waits for Redis before it is counted here instead."""
 
-SETTLE_SECONDS = 0.05
+SETTLE_SECONDS = 0.2
 """How long a request that is over may take to give back what it held, everywhere."""
+
+AGAIN_SECONDS = 0.02
+"""How long a request waits, within that time, before it asks again."""
 
 RETRY_SECONDS = 1.0
 SAY_SECONDS = 60.0
@@ -216,12 +219,12 @@ class SharedLimits(Limits):
         lease = f"{self._process}-{self._given}"
         limits = [quota.rpm or 0, quota.tpm or 0, quota.concurrency or 0]
         arguments: list[str | float] = ["", *limits, cost, lease, LEASE_SECONDS]
+        until = time.monotonic() + SETTLE_SECONDS
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                admitted, account, now = read(await self._take(_keys(principal.key_id), arguments))
-                if not admitted and _may_change(quota, account, cost, now):
-                    await asyncio.sleep(SETTLE_SECONDS)
-                    admitted, account, now = read(await self._take(_keys(principal.key_id), arguments))
+            admitted, account, now = await self._taken(principal, arguments)
+            while not admitted and _may_change(quota, account, cost, now) and time.monotonic() < until:
+                await asyncio.sleep(AGAIN_SECONDS)
+                admitted, account, now = await self._taken(principal, arguments)
         except _ERRORS as error:
             self._lost(error)
             return self.admit(principal, cost)
@@ -230,6 +233,10 @@ class SharedLimits(Limits):
         if quota.concurrency is not None:
             self._leases[lease] = principal.key_id
         return _Shared(self, principal.key_id, quota, account, cost, now, lease)
+
+    async def _taken(self, principal: Principal, arguments: list[str | float]) -> tuple[bool, Account, float]:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return read(await self._take(_keys(principal.key_id), arguments))
 
     async def _keep_settling(self) -> None:
         while True:
