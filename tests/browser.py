@@ -36,7 +36,7 @@ def chromium() -> Iterator[Browser]:
         )
     expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=2 * TIMEOUT)
         try:
             yield browser
         finally:
@@ -105,7 +105,7 @@ def pages(gateway_url: str, log: Path) -> Iterator[str]:
     finally:
         process.terminate()
         try:
-            process.wait(30)
+            process.wait(60)
         finally:
             process.kill()
             process.wait()
@@ -114,6 +114,6 @@ def pages(gateway_url: str, log: Path) -> Iterator[str]:
 def _serves(process: subprocess.Popen[bytes], url: str, log: Path) -> bool:
     assert process.poll() is None, f"the pages ended:\n{log.read_text()}"
     try:
-        return httpx.get(f"{url}/_stcore/health", timeout=5).is_success
+        return httpx.get(f"{url}/_stcore/health", timeout=30).is_success
     except httpx.TransportError:
         return False

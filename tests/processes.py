@@ -1,15 +1,13 @@
 """Praxis's own processes, run for real by the tests, and the patience that goes with that."""
 
-import itertools
 import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +18,7 @@ import psutil
 from praxis.config import load
 from praxis.keys import Keys
 from praxis.state import connect
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE_KEY = "engine-key-0123456789"
@@ -47,29 +46,6 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _own_ports() -> Iterator[int]:
-    """Ports of this test worker alone, below those that the kernel gives to whoever asks for any, in a circle."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = 10_000 + 2_000 * (worker % 10)
-    return itertools.cycle(range(first, first + 2_000))
-
-
-_PORTS = _own_ports()
-
-
-def free_port() -> int:
-    """A port that nobody listens on, nor another worker's test is about to."""
-    for port in _PORTS:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("the circle of ports does not end")
-
-
 def environment(**extra: str) -> dict[str, str]:
     """The environment of a process under test: this one's, with the secrets that it needs and nothing that would divert it."""
     inherited = {
@@ -92,7 +68,7 @@ def praxis(*arguments: str, cwd: Path, **extra: str) -> "subprocess.CompletedPro
         env=environment(**extra),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
     )
 
 
@@ -172,7 +148,7 @@ class Gateway:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(30)
+                self.process.wait(60)
             finally:
                 self.process.kill()
                 self.process.wait()

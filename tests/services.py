@@ -84,7 +84,7 @@ class PostgreSQL:
         # Not to a pipe: the server inherits it and would keep it open.
         with (self._folder / "out").open("wb") as out:
             done = subprocess.run(
-                [*as_user, *command, *arguments], cwd="/", stdout=out, stderr=out, timeout=60
+                [*as_user, *command, *arguments], cwd="/", stdout=out, stderr=out, timeout=120
             )
         assert done.returncode == 0, (self._folder / "out").read_text()
 
@@ -121,7 +121,7 @@ class Redis:
             [_program("redis-cli", ""), "-p", str(self.port), *command],
             capture_output=True,
             text=True,
-            timeout=10,
+            timeout=60,
         )
         return done.stdout
 

@@ -14,11 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tests.fakes.faults import Fault, Headers, Script
+from tests.fakes.faults import Fault, Gate, Headers, Script
+from tests.ports import free_port
 
 REASONS = {
     200: "OK",
@@ -51,7 +53,8 @@ class Seen:
     "bytes handed to the socket so far, head included"
     parts: list[bytes] = field(default_factory=list)
     "the body that was set out to be sent, in its parts"
-    answered: bool = False
+    answered: float | None = None
+    "when the answer was whole, on the monotonic clock"
     left: float | None = None
     "when the client was seen to have gone before the answer ended, on the monotonic clock"
 
@@ -93,6 +96,12 @@ def as_stream(events: Iterable[bytes], *, held: bool = False) -> Answer:
     return Answer(
         200, list(events), (("content-type", "text/event-stream; charset=utf-8"),), stream=True, held=held
     )
+
+
+_OPEN = Gate(inf)
+
+_SEEN_AFTER = 0.5
+"""Seconds after which a request counts as running in what an engine tells of itself."""
 
 
 class _Stream(asyncio.StreamReaderProtocol):
@@ -165,8 +174,13 @@ class Engine:
 
     @property
     def running(self) -> int:
-        """How many inference requests are under way."""
-        return sum(not request.answered and request.left is None for request in self.asked)
+        """How many inference requests are under way, as an engine's gauges tell it, which do not follow every moment: a
+        request that ends while they are read would seem to be somebody else's to the gateway, for seconds."""
+        before = time.monotonic() - _SEEN_AFTER
+        return sum(
+            request.answered is None and request.left is None and request.at < before
+            for request in self.asked
+        )
 
     def refuse(self) -> None:
         """Stop listening and drop every connection, as a dead process does."""
@@ -186,22 +200,23 @@ class Engine:
     ) -> None:
         self._call(self._shutdown())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     # the server
 
     def _call(self, coroutine: Any) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
 
     async def _listen(self) -> None:
         loop = self._loop
+        # Of the worker's own, so that nobody else listens there while this engine does not.
+        self.port = self.port or free_port()
         self._server = await loop.create_server(
             lambda: _Stream(asyncio.StreamReader(limit=1 << 20, loop=loop), self._serve),
             "127.0.0.1",
             self.port,
         )
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
         if self._server is not None:
@@ -228,7 +243,7 @@ class Engine:
             turn = 0
             while not stream.gone.is_set():
                 turn += 1
-                request = await asyncio.wait_for(self._read(stream.reader, number, turn), self.idle)
+                request = await self._read(stream.reader, number, turn)
                 if self.drop_reused and turn > 1:
                     break
                 self.seen.append(request)
@@ -246,7 +261,9 @@ class Engine:
                 stream.writer.close()
 
     async def _read(self, reader: asyncio.StreamReader, connection: int, turn: int) -> Seen:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        # Only who has asked once is idle; a request that has begun may take its time.
+        patience = self.idle if turn > 1 else None
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), patience)).decode("latin-1")
         line, *rest = head.split("\r\n")
         method, target, _ = line.split(" ", 2)
         headers = tuple(
@@ -284,9 +301,10 @@ class Engine:
         if fault.status is not None:
             answer = as_json(self.refusal(fault.status, fault.message), fault.status)
         await asyncio.sleep(fault.wait)
+        await (fault.gate or _OPEN).passed(0)
         if fault.head:
             await self._write(writer, request, answer, fault)
-        request.answered = fault.end == "finish"
+        request.answered = time.monotonic() if fault.end == "finish" else None
         if fault.end == "stall":
             await asyncio.Event().wait()
         if fault.end == "reset":
@@ -306,6 +324,7 @@ class Engine:
         for number, part in enumerate(parts):
             if number and fault.gap:
                 await asyncio.sleep(fault.gap)
+            await (fault.gate or _OPEN).passed(number + 1)
             step = fault.step or max(len(part), 1)
             for start in range(0, len(part), step):
                 piece = part[start : start + step]

@@ -1,14 +1,35 @@
 """How an engine's answer goes wrong: faults by name, and the script that says which answer has which."""
 
+import asyncio
 import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 Headers = tuple[tuple[str, str], ...]
 Edit = Callable[[list[bytes]], list[bytes]]
 REFUSAL = "The fake engine was told to refuse."
+
+
+class Gate:
+    """What answers wait at until the test lets them through, in place of a time that a busy machine may outlast.
+
+    Of each answer `passing` parts pass: 0 are none, 1 is the head, 2 are the head and the first event.
+    """
+
+    def __init__(self, passing: float = 0) -> None:
+        self.passing = passing
+
+    def release(self) -> None:
+        """Let everything pass from here on."""
+        self.passing = inf
+
+    async def passed(self, part: int) -> None:
+        """Wait until part number `part`, counted from 0, may pass."""
+        while part >= self.passing:  # noqa: ASYNC110 - the test opens it from another thread
+            await asyncio.sleep(0.005)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +45,8 @@ class Fault:
     "silence between the head and the first byte of the body"
     gap: float = 0.0
     "silence between two events"
+    gate: Gate | None = None
+    "where the head and each event wait to be let through"
     step: int | None = None
     "bytes per write; None writes whole events"
     edit: Edit | None = None
@@ -60,6 +83,11 @@ def silent() -> Fault:
 def slow(*, head: float = 0.0, first: float = 0.0, gap: float = 0.0) -> Fault:
     """Silence of so many seconds before the head, the first event and each later event."""
     return Fault(wait=head, pause=first, gap=gap)
+
+
+def held(gate: Gate) -> Fault:
+    """The head and each event come when `gate` lets them through."""
+    return Fault(gate=gate)
 
 
 def bytewise(step: int = 1) -> Fault:

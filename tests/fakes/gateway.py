@@ -318,7 +318,7 @@ class FakeGateway:
 
     def stop(self) -> None:
         self._server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(60)
 
     def close(self) -> None:
         self.stop()

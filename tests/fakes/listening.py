@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from tests.ports import free_port
+
 _Fake = TypeVar("_Fake", bound="Listening")
 
 
@@ -20,7 +22,7 @@ class Listening:
 
     def __enter__(self) -> Self:
         self.stopping = threading.Event()
-        self._server = _Server(("127.0.0.1", self.port), self.handler)
+        self._server = _Server(("127.0.0.1", self.port or free_port()), self.handler)
         self._server.fake = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()

@@ -6,6 +6,7 @@ HTTP goes: the folder must exist, its rank must fit, and each name answers once 
 
 import json
 import secrets
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -79,6 +80,13 @@ class VLLM(Engine):
         "what the next answers say instead, one each"
         self.load_seconds = 0.0
         "how long a load stops the whole engine, as it does the real one"
+        self.may_load = threading.Event()
+        "while it is cleared, a load stops the whole engine until it is set"
+        self.may_load.set()
+
+    def __exit__(self, *ended: Any) -> None:
+        self.may_load.set()
+        super().__exit__(*ended)
 
     def refusal(self, code: int, message: str) -> object:
         if code == 401:
@@ -166,6 +174,7 @@ class VLLM(Engine):
             )
             raise Refused(500, "InternalServerError", message)
         time.sleep(self.load_seconds)
+        self.may_load.wait()
         self.loaded[name] = folder
         return as_text(f"Success: LoRA adapter '{name}' added successfully.")
 

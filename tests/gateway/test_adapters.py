@@ -136,7 +136,7 @@ def test_a_load_while_one_replica_is_down_is_refused_or_made_good_when_it_is_bac
     load(running, "medical", "adapters/medical")
     other.listen()
     loaded = "medical" in running.models()
-    eventually(lambda: held(engine, other) == [{"medical"} if loaded else set()] * 2, "replicas agree", 40)
+    eventually(lambda: held(engine, other) == [{"medical"} if loaded else set()] * 2, "replicas agree")
 
 
 @pytest.mark.parametrize("source", ["/etc", "../outside", "adapters/../../outside", "adapters/link"])
@@ -191,7 +191,7 @@ def test_an_engine_that_restarts_has_its_adapters_again(running: Gateway, engine
     engine.refuse()
     engine.loaded.clear()
     engine.listen()
-    eventually(lambda: held(engine) == [{"medical"}], "the adapter is loaded again", within=40)
+    eventually(lambda: held(engine) == [{"medical"}], "the adapter is loaded again")
     assert ask(running, model="medical").status == 200
 
 
@@ -202,7 +202,7 @@ def test_a_gateway_that_restarts_knows_its_adapters(own_gateway: Serve, tmp_path
     running.__exit__()
     engine.loaded.clear()
     running.__enter__()
-    eventually(lambda: held(engine) == [{"medical"}], "the adapter is loaded again", within=40)
+    eventually(lambda: held(engine) == [{"medical"}], "the adapter is loaded again")
     eventually(lambda: ask(running, model="medical").status == 200, "the adapter answers")
     assert running.models()["medical"]["parent"] == "law"
 

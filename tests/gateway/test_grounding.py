@@ -103,6 +103,8 @@ def test_without_the_document_process_only_grounding_fails(gateway: Serve, engin
     grounded = ask(running, model="labour-law")
     assert grounded.status == 503
     assert ask(running).status == 200
-    files = httpx.get(f"{running.url}/v1/files", headers={"authorization": f"Bearer {running.user_key}"})
+    files = httpx.get(
+        f"{running.url}/v1/files", headers={"authorization": f"Bearer {running.user_key}"}, timeout=60
+    )
     assert files.status_code == 503
     assert "praxis rag" in files.json()["error"]["message"]

@@ -48,7 +48,7 @@ def test_a_revoked_key_is_worth_nothing(running: Gateway) -> None:
 
 
 def test_an_expired_key_is_worth_nothing(running: Gateway) -> None:
-    _, secret = running.keys.create("trainee", expires_at=time.time() + 5)
+    _, secret = running.keys.create("trainee", expires_at=time.time() + 10)
     assert running.post(CHAT, key=secret, json=BODY).status_code == 200
     eventually(lambda: running.post(CHAT, key=secret, json=BODY).status_code == 401, "the key is refused")
 

@@ -59,7 +59,7 @@ def test_a_head_that_changes_is_read_anew(gateway: Serve) -> None:
 def test_a_reply_that_is_cut_after_a_known_head_is_no_success(gateway: Serve) -> None:
     whole = reply("the whole answer")
     with Scripted([whole], [whole], [whole[:-5]]) as engine:
-        running = gateway(house(engine.url, timeouts={"first_event": 1, "total": 1}))
+        running = gateway(house(engine.url, timeouts={"first_event": 3, "total": 3}))
         assert [ask(running).status for _ in range(3)] == [200, 200, 504]
 
 

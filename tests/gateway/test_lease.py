@@ -20,7 +20,7 @@ from tests.fakes import faults
 from tests.fakes.vllm import VLLM
 from tests.gateway.asking import CHAT, MESSAGES, house
 from tests.gateway.test_adapters import load, peft, unload
-from tests.gateway.test_live_adapters import answering, loads, revisions, traffic
+from tests.gateway.test_live_adapters import answering, ended_before_its_unload, loads, revisions, traffic
 from tests.gateway.test_workers import only, serving, workers
 from tests.processes import Gateway, eventually
 
@@ -87,10 +87,10 @@ def test_two_workers_load_what_an_engine_lost_once(pair: Gateway, engine: VLLM, 
     for _ in range(3):
         engine.seen.clear()
         engine.loaded.clear()
-        eventually(lambda: revisions(engine) == [{revision}], "it is loaded again", within=40)
+        eventually(lambda: revisions(engine) == [{revision}], "it is loaded again")
         # A second load would be asked for within the next rounds of probes, and vLLM would refuse it.
         seen = len(engine.seen)
-        eventually(lambda seen=seen: len(engine.seen) > seen + 12, "both workers have looked", within=40)  # type: ignore[misc]
+        eventually(lambda seen=seen: len(engine.seen) > seen + 12, "both workers have looked")  # type: ignore[misc]
         assert loads(engine) == {f"medical@{revision}": 1}
 
 
@@ -125,14 +125,15 @@ def test_a_request_in_flight_at_another_worker_ends_before_the_unload(
             rest = stack.enter_context(ThreadPoolExecutor(1)).submit(lambda: b"".join(pieces))
             gone = there.delete(f"{pair.url}/admin/v1/adapters/medical", headers=admin)
             assert gone.json() == {"name": "medical", "revision": None, "unloaded": True, "draining": False}
-            assert (said + rest.result(timeout=0.5)).endswith(b"data: [DONE]\n\n")
+            assert (said + rest.result(timeout=60)).endswith(b"data: [DONE]\n\n")
+    assert ended_before_its_unload(engine, other)
     assert engine.loaded == other.loaded == {}
 
 
 def test_a_worker_that_dies_in_the_middle_of_a_change_hinders_nobody_for_long(
     pair: Gateway, engine: VLLM, other: VLLM
 ) -> None:
-    engine.load_seconds = 4.0
+    engine.may_load.clear()
     with ThreadPoolExecutor(1) as pool:
         hanging = pool.submit(load, pair, "medical", "adapters/a")
         holder = eventually(lambda: _holder(pair), "one of the workers has the lease")
@@ -141,7 +142,7 @@ def test_a_worker_that_dies_in_the_middle_of_a_change_hinders_nobody_for_long(
         victim.send_signal(signal.SIGKILL)
         with pytest.raises(httpx.TransportError):
             hanging.result()
-    engine.load_seconds = 0.0
+    engine.may_load.set()
     pair.hang_up()
     assert load(pair, "medical", "adapters/a").status_code == 200
     assert answering(pair)

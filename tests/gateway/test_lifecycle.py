@@ -91,17 +91,19 @@ class Streaming:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_finishes_what_runs_then_exits_0(own_gateway: Serve, engine: VLLM, number: int) -> None:
     engine.says = (" word",) * 60
-    engine.script.next(faults.slow(gap=0.1))
-    running = own_gateway(house(engine))
+    gate = faults.Gate(10)
+    engine.script.next(faults.held(gate))
+    running = own_gateway(house(engine, server={"drain": 60}))
     eventually(lambda: readiness(running).status_code == 200, "the gateway is ready")
     streaming = Streaming(running)
     eventually(lambda: engine.asked and engine.asked[0].sent > 500, "the stream runs")
     running.process.send_signal(number)
-    eventually(lambda: readiness(running).status_code == 503, "readiness fails while draining", within=5)
+    eventually(lambda: readiness(running).status_code == 503, "readiness fails while draining")
+    gate.release()
     reply = streaming.end()
     assert reply.text == " word" * 60
     assert reply.done
-    assert running.process.wait(20) == 0
+    assert running.process.wait(60) == 0
 
 
 def test_a_stop_ends_what_takes_too_long_with_an_error(own_gateway: Serve, engine: VLLM) -> None:
@@ -115,18 +117,18 @@ def test_a_stop_ends_what_takes_too_long_with_an_error(own_gateway: Serve, engin
     assert not reply.done
     assert reply.error is not None
     assert reply.error["message"]
-    assert running.process.wait(20) == 0
+    assert running.process.wait(60) == 0
     eventually(lambda: engine.asked[0].left is not None, "the engine is let go")
 
 
 def test_a_stop_without_requests_is_quick(own_gateway: Serve, engine: VLLM) -> None:
-    running = own_gateway(house(engine))
+    running = own_gateway(house(engine, server={"drain": 300}))
     ask(running)
     ask(running, stream=True)
-    with socket.create_connection(("127.0.0.1", running.port)), httpx.Client() as client:
+    with socket.create_connection(("127.0.0.1", running.port)), httpx.Client(timeout=60) as client:
         assert client.get(f"{running.url}/healthz").status_code == 200
         running.process.terminate()
-        assert running.process.wait(10) == 0
+        assert running.process.wait(60) == 0
 
 
 def test_a_port_in_use_is_one_sentence(own_gateway: Serve, engine: VLLM) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from praxis.config import load
 from praxis.keys import Quota
-from tests.fakes.faults import cut, slow, status
+from tests.fakes.faults import Gate, cut, held, slow, status
 from tests.fakes.vllm import VLLM
-from tests.gateway.asking import MESSAGES, Reply, ask, house, leaving
+from tests.gateway.asking import MESSAGES, Reply, ask, early_in_a_minute, house, leaving
 from tests.gateway.conftest import Serve
 from tests.processes import Gateway, eventually
 from tests.services import Redis
@@ -40,6 +40,7 @@ class Limited:
         self._name = name[:100]
 
     def key(self, **limits: int) -> str:
+        early_in_a_minute()
         return self.running.keys.create(self._name, quota=Quota(**limits))[1]
 
     def ask(self, secret: str, **body: object) -> Reply:
@@ -114,7 +115,8 @@ def test_a_wrong_request_costs_nothing(limited: Limited) -> None:
 
 def test_requests_at_the_same_time_are_limited(limited: Limited, engine: VLLM, stream: bool) -> None:
     secret = limited.key(concurrency=1)
-    engine.script.next(slow(head=1.5))
+    gate = Gate()
+    engine.script.next(held(gate))
     replies: list[Reply] = []
     waiting = threading.Thread(target=lambda: replies.append(limited.ask(secret, stream=stream)))
     waiting.start()
@@ -124,6 +126,7 @@ def test_requests_at_the_same_time_are_limited(limited: Limited, engine: VLLM, s
     assert refused.headers["retry-after"] == "1"
     assert refused.error is not None
     assert "`concurrency`" in refused.error["message"]
+    gate.release()
     waiting.join()
     assert replies[0].status == 200
     assert limited.ask(secret).status == 200
@@ -136,12 +139,12 @@ def test_one_after_the_other_is_never_at_the_same_time(limited: Limited, stream:
 
 def test_a_client_that_leaves_gives_its_slot_back(limited: Limited, engine: VLLM, stream: bool) -> None:
     secret = limited.key(concurrency=1)
-    for wait in (slow(head=30), slow(gap=5)):
+    for wait in (slow(head=300), slow(gap=60)):
         engine.script.next(wait)
         before = len(engine.asked)
         with leaving(limited.running, key=secret, stream=stream):
             eventually(lambda seen=before: len(engine.asked) > seen, "the engine is asked")  # type: ignore[misc]
-        eventually(lambda: limited.ask(secret).status == 200, "the slot is free", within=3)
+        eventually(lambda: limited.ask(secret).status == 200, "the slot is free", within=20)
 
 
 def test_what_breaks_gives_its_slot_back(limited: Limited, engine: VLLM) -> None:
@@ -237,6 +240,7 @@ def in_turn(pair: list[Gateway], secret: str, count: int, **body: object) -> lis
 
 
 def shared_key(pair: list[Gateway], name: str, **limits: int) -> str:
+    early_in_a_minute()
     return pair[0].keys.create(name, quota=Quota(**limits))[1]
 
 
@@ -257,12 +261,13 @@ def test_gateways_count_tokens_together(pair: list[Gateway]) -> None:
 def test_gateways_count_what_is_in_flight_together(pair: list[Gateway], engine: VLLM) -> None:
     secret = shared_key(pair, "together in flight", concurrency=1)
     assert [each.status for each in in_turn(pair, secret, 8, stream=True)] == [200] * 8
-    engine.script.next(slow(head=30))
+    engine.script.next(slow(head=300))
     before = len(engine.asked)
     with leaving(pair[0], key=secret):
         eventually(lambda: len(engine.asked) > before, "the engine is asked")
         assert in_turn(pair[::-1], secret, 1)[0].status == 429
-    eventually(lambda: in_turn(pair[::-1], secret, 1)[0].status == 200, "the slot is free", within=3)
+    # By itself it would be after 30 s.
+    eventually(lambda: in_turn(pair[::-1], secret, 1)[0].status == 200, "the slot is free", within=20)
 
 
 def test_without_redis_each_counts_for_itself(pair: list[Gateway], redis: Redis) -> None:
@@ -286,8 +291,8 @@ def test_a_redis_that_does_not_answer_delays_nobody_for_long(pair: list[Gateway]
     redis.freeze()
     try:
         began = time.monotonic()
-        assert [each.status for each in in_turn(pair, secret, 10)] == [200] * 10
-        assert time.monotonic() - began < 6
+        assert [each.status for each in in_turn(pair, secret, 60)] == [200] * 60
+        assert time.monotonic() - began < 20, "far less than half a second for each"
     finally:
         redis.thaw()
     eventually(
@@ -297,7 +302,13 @@ def test_a_redis_that_does_not_answer_delays_nobody_for_long(pair: list[Gateway]
 
 
 def test_a_key_without_limits_never_waits_for_redis(pair: list[Gateway], redis: Redis) -> None:
-    before = redis.tell("info", "commandstats")
-    assert ask(pair[0]).status == 200
-    count = re.compile(r"cmdstat_evalsha:calls=(\d+)")
-    assert count.findall(redis.tell("info", "commandstats")) == count.findall(before)
+    def counted() -> list[str]:
+        return re.findall(r"cmdstat_evalsha:calls=(\d+)", redis.tell("info", "commandstats"))
+
+    def untouched() -> bool:
+        before = counted()
+        assert ask(pair[0]).status == 200
+        return counted() == before
+
+    # What the requests before have to settle may still be under way.
+    eventually(untouched, "Redis is left alone")

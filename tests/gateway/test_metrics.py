@@ -1,10 +1,11 @@
 """What /metrics tells of requests, measured from outside."""
 
 import re
+import time
 
 from tests.fakes import faults
 from tests.fakes.vllm import VLLM
-from tests.gateway.asking import ask, house
+from tests.gateway.asking import CHAT, MESSAGES, Reply, ask, house
 from tests.gateway.conftest import Serve
 from tests.processes import Gateway, eventually
 
@@ -17,9 +18,20 @@ def value(running: Gateway, sample: str) -> float:
 
 def test_gaps_of_a_stream_are_counted_and_the_largest_told(own_gateway: Serve, engine: VLLM) -> None:
     engine.says = (" word",) * 8
-    engine.script.next(faults.slow(gap=0.06))
+    gate = faults.Gate(2)
+    engine.script.next(faults.held(gate))
     running = own_gateway(house(engine))
-    reply = ask(running, stream=True)
+    began = time.monotonic()
+    raw = b""
+    body = {"model": "law", "messages": MESSAGES, "stream": True, "stream_options": {"include_usage": True}}
+    headers = {"authorization": f"Bearer {running.user_key}"}
+    with running.http.stream("POST", running.url + CHAT, json=body, headers=headers) as response:
+        # Each event leaves the engine some time after the one before has come here, so that no two are read together.
+        for piece in response.iter_raw():
+            raw += piece
+            time.sleep(0.06)
+            gate.passing += 1
+    reply = Reply(response.status_code, response.headers, raw, seconds=time.monotonic() - began)
     eventually(lambda: running.metric("praxis_requests_total") == 1, "the request has ended")
     gaps = running.metric("praxis_gap_seconds_count")
     assert len(reply.events) - 2 <= gaps <= len(reply.events)

@@ -12,7 +12,7 @@ from tests.fakes.faults import cut, error_event, inserted, reset, sse, status
 from tests.fakes.lightllm import LightLLM
 from tests.fakes.responses import PATH, events_of
 from tests.fakes.vllm import VLLM
-from tests.gateway.asking import CHAT, Reply, ask, house, send
+from tests.gateway.asking import CHAT, Reply, ask, early_in_a_minute, house, send
 from tests.gateway.conftest import Serve
 from tests.processes import Gateway, eventually
 
@@ -168,6 +168,7 @@ def test_an_error_in_place_of_the_answer_has_a_status(running: Gateway, engine: 
 
 
 def test_tokens_and_limits_are_those_of_chat(running: Gateway, engine: VLLM) -> None:
+    early_in_a_minute()
     principal, secret = running.keys.create("responses", quota=Quota(rpm=2, tpm=10_000))
     headers = {"authorization": f"Bearer {secret}"}
     first = respond(running, headers=headers, max_output_tokens=100)

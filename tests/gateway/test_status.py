@@ -98,4 +98,4 @@ def test_watching_looks_again_and_ends_with_the_last_state(gateway: Serve, engin
         assert watching.stdout is not None
         assert [json.loads(watching.stdout.readline())["problems"] for _ in range(2)] == [[], []]
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == 0
+        assert watching.wait(60) == 0

@@ -79,7 +79,7 @@ def test_a_request_is_a_span_within_the_client_s_trace(
         span.end_time_unix_nano,
     ]
     assert instants == sorted(instants)
-    assert abs(instants[-1] / 1e9 - time.time()) < 30
+    assert abs(instants[-1] / 1e9 - time.time()) < 120
     assert collector.resources[0]["service.name"] == "praxis-gateway"
     content = "Overtime", "overtime", running.user_key
     assert not any(each in str(span) for each in content)
@@ -128,7 +128,7 @@ def test_a_share_is_sampled_and_the_last_spans_are_exported_at_the_end(tmp_path:
             ask(running)
             ask(running, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
             running.process.send_signal(signal.SIGTERM)
-            assert running.process.wait(20) == 0
+            assert running.process.wait(60) == 0
         assert [span.trace_id.hex() for span in collector.spans] == [TRACE]
         assert (engine.asked[0].header("traceparent") or "").endswith("-00")
         assert collector.resources[0]["service.name"] == "front"
@@ -163,5 +163,5 @@ def test_a_collector_that_is_silent_slows_nothing_and_keeps_no_gateway_from_endi
         assert all(ask(running).status == 200 for _ in range(30))
         began = time.monotonic()
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(20) == 0
-        assert time.monotonic() - began < 10
+        assert running.process.wait(60) == 0
+        assert time.monotonic() - began < 20, "the exporter itself would try for half a minute"

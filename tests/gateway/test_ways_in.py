@@ -143,7 +143,7 @@ def test_a_remembered_head_does_not_outlive_its_key(running: Gateway, talk: Talk
         talk.say(asking)
         return talk.reply()[0] == 401
 
-    eventually(refused, "the revoked key is refused", within=15)
+    eventually(refused, "the revoked key is refused")
 
 
 @pytest.mark.parametrize("stream", [False, True])
