@@ -182,6 +182,7 @@ def test_a_replica_that_hangs_is_passed_over_while_the_other_serves(gateway: Ser
     for engine in (hung, well):
         engine.script.next(faults.silent(), faults.silent())
     running = gateway(house(hung, well, backend={"stalled_after": 3}))
+    began = time.monotonic()
     with ExitStack() as stack:
         hang(running, stack, hung, well)
         # The other one speaks, if only to a third.
@@ -191,11 +192,13 @@ def test_a_replica_that_hangs_is_passed_over_while_the_other_serves(gateway: Ser
         speaking = [stack.enter_context(leaving(running, stream=True, user="x")) for _ in range(2)]
         eventually(lambda: running.metric("praxis_replica_ejected") == 1, "the silent one is ejected")
         before = len(hung.asked)
-        well.script.calm()
-        well.says = ("well",)
+        for engine in (hung, well):
+            engine.script.calm()
+            engine.says = ("well",)
         for _ in range(10):
             assert ask(running, stream=True).text == "well"
-        assert len(hung.asked) == before
+        # After ten seconds it is tried again, which a busy machine may reach within these.
+        assert len(hung.asked) == before or time.monotonic() - began > 10
         del speaking
 
 
