@@ -67,7 +67,7 @@ def test_every_key_of_models_yaml_is_documented(documentation: str, key: str) ->
 def test_every_metric_is_documented(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "reference" / "seeing.md").read_text(encoding="utf-8")
     with Gateway(tmp_path, house("http://127.0.0.1:9"), "--workers", "2") as running:
-        told = httpx.get(f"{running.url}/metrics").text
+        told = httpx.get(f"{running.url}/metrics", timeout=60).text
     families = {line.split()[2] for line in told.splitlines() if line.startswith("# TYPE ")}
     assert "praxis_requests_total" in families
     assert [each for each in sorted(families) if f"`{each}`" not in page] == [], "write about these metrics"
@@ -75,7 +75,7 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
 
 def test_every_path_is_documented(documentation: str, tmp_path: Path) -> None:
     with Gateway(tmp_path, house("http://127.0.0.1:9")) as running:
-        served = set(httpx.get(f"{running.url}/openapi.json").json()["paths"]) | PATHS
+        served = set(httpx.get(f"{running.url}/openapi.json", timeout=60).json()["paths"]) | PATHS
     missing = []
     for path in sorted(served):
         pattern = r"\{[^}]+\}".join(re.escape(part) for part in re.split(r"\{[^}]+\}", path))

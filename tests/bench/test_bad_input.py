@@ -108,7 +108,7 @@ def test_a_full_disk_stops_a_judge_with_a_line(tmp_path: Path) -> None:
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50)),
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=240,
         )
     said = (
         "`out.jsonl` cannot be written" in done.stderr,

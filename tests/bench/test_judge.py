@@ -98,7 +98,7 @@ def test_failures_are_typed_and_in_no_share(answers: Path, fault: Fault, kind: s
     def verdict(body: Body) -> Fault:
         return fault if re.search("<问题>\n问3", body["messages"][-1]["content"]) else good(body)
 
-    done, _ = judge(answers, verdict, "--timeout", "3", "--concurrency", "1")
+    done, _ = judge(answers, verdict, "--timeout", "5", "--concurrency", "1")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     if kind is None:
@@ -215,7 +215,7 @@ def test_a_judge_that_was_stopped_goes_on_where_it_was(answers: Path) -> None:
         )
         eventually(lambda: "问4" in asked(server.requests), "the fourth pair is judged", within=60)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=120)[1]
     assert (process.returncode, "--resume" in said) == (1, True)
     done, requests = judge(answers, good, "--resume")
     assert done.returncode == 0, done.stderr
@@ -267,7 +267,7 @@ def test_a_gateway_that_goes_away_stops_the_judge(answers: Path) -> None:
             text=True,
         )
         eventually(lambda: "问2" in asked(server.requests), "the second pair is judged", within=60)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=120)[1]
     assert (process.returncode, "Stopped early" in said, "--resume" in said) == (1, True, True), said
     done, requests = judge(answers, good, "--resume")
     assert sorted(set(asked(requests))) == ["问2", "问3", "问4", "问5"]

@@ -14,7 +14,7 @@ from tests.fakes.chat import ChatServer, Cut, Fault, Reset, Status
 from tests.fakes.scripted import Scripted
 from tests.processes import environment, free_port
 
-CLIENT = [sys.executable, "-m", "bench.load.client", "--seconds", "0.3", "--warm-up", "0.1"]
+CLIENT = [sys.executable, "-m", "bench.load.client", "--seconds", "0.6", "--warm-up", "0.1"]
 QUESTION = "公司按基本工资计算加班费，我能主张什么？"
 
 
@@ -26,7 +26,7 @@ def engine(*options: str) -> Iterator[str]:
         assert process.stdout
         yield f"http://127.0.0.1:{int(process.stdout.readline())}"
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def load(url: str, *options: str, **variables: str) -> dict[str, Any]:
@@ -35,14 +35,14 @@ def load(url: str, *options: str, **variables: str) -> dict[str, Any]:
         env=environment(**variables),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
 
 def test_the_engine_speaks_chat_completions() -> None:
-    with engine("--events", "5") as url, httpx.Client(base_url=url) as client:
+    with engine("--events", "5") as url, httpx.Client(base_url=url, timeout=60) as client:
         assert client.get("/health").status_code == 200
         assert client.get("/v1/models").json()["data"][0]["id"] == "bench"
         body = {"model": "bench", "messages": [{"role": "user", "content": QUESTION}]}
@@ -106,7 +106,7 @@ def test_the_client_sends_its_key() -> None:
 def test_nobody_listens() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     done = subprocess.run(
-        [*CLIENT, "--url", url], env=environment(), capture_output=True, text=True, timeout=60
+        [*CLIENT, "--url", url], env=environment(), capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 3
     assert done.stderr.startswith(f"nobody listens at {url}")

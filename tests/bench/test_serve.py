@@ -45,13 +45,15 @@ def test_figures_have_the_names_of_vllms_benchmark(tmp_path: Path) -> None:
 
 def test_first_chunk_first_token_and_first_text_are_told_apart(tmp_path: Path) -> None:
     with VLLM(says=SAYS, thinks=("想", "一", "想")) as engine:
-        engine.script.always(slow(first=0.05, gap=0.02))
+        engine.script.always(slow(first=0.05, gap=0.06))
         (found,) = rounds(serve(engine.url, tmp_path, "--concurrency", "1", "--num-prompts", "3"))
     assert found["median_first_chunk_ms"] >= 50
-    assert found["median_first_chunk_ms"] + 15 <= found["median_ttft_ms"]  # The role comes before a token,
-    assert found["median_ttft_ms"] + 40 <= found["median_first_visible_ms"]  # three thoughts before the text.
-    assert found["median_first_visible_ms"] + 200 <= found["median_e2el_ms"]
-    assert found["median_itl_ms"] >= 15
+    assert found["median_first_chunk_ms"] + 30 <= found["median_ttft_ms"]  # The role comes before a token,
+    assert (
+        found["median_ttft_ms"] + 100 <= found["median_first_visible_ms"]
+    )  # three thoughts before the text.
+    assert found["median_first_visible_ms"] + 500 <= found["median_e2el_ms"]
+    assert found["median_itl_ms"] >= 30
     tokens = len(SAYS) + 3
     assert found["mean_tpot_ms"] == pytest.approx(
         (found["mean_e2el_ms"] - found["mean_ttft_ms"]) / (tokens - 1), rel=0.01
@@ -61,10 +63,10 @@ def test_first_chunk_first_token_and_first_text_are_told_apart(tmp_path: Path) -
 def test_half_a_character_is_a_token_too(tmp_path: Path) -> None:
     """Engines send an event without text for a token that ends in the middle of a character; vLLM's client counts it."""
     with VLLM(says=("", "加", "", "班")) as engine:
-        engine.script.always(slow(first=0.05, gap=0.05))
+        engine.script.always(slow(first=0.05, gap=0.1))
         (found,) = rounds(serve(engine.url, tmp_path, "--concurrency", "1", "--num-prompts", "3"))
-    assert found["median_ttft_ms"] + 40 <= found["median_first_visible_ms"]
-    assert found["median_tpot_ms"] >= 40
+    assert found["median_ttft_ms"] + 50 <= found["median_first_visible_ms"]
+    assert found["median_tpot_ms"] >= 60
     assert found["median_itl_ms"] < 1.8 * found["median_tpot_ms"]  # A gap for each token: none is missed.
 
 
@@ -83,7 +85,7 @@ def test_waiting_at_the_client_is_counted(tmp_path: Path) -> None:
 
 def test_an_open_loop_keeps_its_schedule_while_the_engine_stalls(tmp_path: Path) -> None:
     with VLLM() as engine:
-        engine.script.always(slow(head=1.0))
+        engine.script.always(slow(head=3.0))
         (found,) = rounds(
             serve(engine.url, tmp_path, "--rate", "40", "--num-prompts", "20", "--warm-up", "0")
         )
@@ -91,12 +93,12 @@ def test_an_open_loop_keeps_its_schedule_while_the_engine_stalls(tmp_path: Path)
     assert found["max_concurrent_requests"] >= 15
     starts = found["start_times"]
     assert starts == sorted(starts)
-    assert 0.4 < starts[-1] < 1.5
+    assert 0.4 < starts[-1] < 10, "one after the other they would take a minute"
 
 
 def test_a_closed_loop_has_so_many_under_way(tmp_path: Path) -> None:
     with VLLM() as engine:
-        engine.script.always(slow(head=0.03))
+        engine.script.always(slow(head=0.15))
         found = rounds(serve(engine.url, tmp_path, "--concurrency", "1,4", "--num-prompts", "16"))
     assert [each["max_concurrent_requests"] for each in found] == [1, 4]
     assert found[1]["request_throughput"] > found[0]["request_throughput"]
@@ -119,7 +121,7 @@ def test_failures_are_typed_and_infinite_in_adjusted_percentiles(
 ) -> None:
     with VLLM() as engine:
         engine.script.next(*[Fault()] * 4, *[fault] * 2)  # Four of the calibration and the warm-up.
-        options = ["--concurrency", "1", "--timeout", "3", "--goodput", "ttft:60000"]
+        options = ["--concurrency", "1", "--timeout", "5", "--goodput", "ttft:60000"]
         done = serve(engine.url, tmp_path, *options)
     (found,) = rounds(done)
     assert (found["completed"], found["failed"], found["errors_by_type"]) == (6, 2, {kind: 2})
@@ -133,8 +135,8 @@ def test_failures_are_typed_and_infinite_in_adjusted_percentiles(
 
 def test_goodput_counts_what_keeps_every_bound(tmp_path: Path) -> None:
     with VLLM() as engine:
-        engine.script.next(*[Fault()] * 4, *[slow(head=1.5)] * 2)
-        options = ["--concurrency", "1", "--goodput", "ttft:1400", "--goodput", "e2el:60000"]
+        engine.script.next(*[Fault()] * 4, *[slow(head=3.0)] * 2)
+        options = ["--concurrency", "1", "--goodput", "ttft:2900", "--goodput", "e2el:60000"]
         (found,) = rounds(serve(engine.url, tmp_path, *options))
     assert found["slo_attainment"] == 0.75
     assert found["request_goodput"] == pytest.approx(6 / found["duration"])

@@ -118,7 +118,7 @@ def stack(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield _described(folder, ready, log)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(120)
 
 
 def _ended(process: "subprocess.Popen[bytes]", log: Path) -> bool:

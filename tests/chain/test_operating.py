@@ -10,6 +10,7 @@ from openai import RateLimitError
 
 from tests.chain.conftest import MODEL, Stack
 from tests.fakes.collector import Collector
+from tests.gateway.asking import early_in_a_minute
 from tests.processes import Gateway, eventually
 
 pytestmark = pytest.mark.chain
@@ -30,6 +31,7 @@ def test_status_shows_engine_replica_and_documents(stack: Stack) -> None:
 
 
 def test_a_key_is_held_to_its_limits_and_its_usage_is_what_the_engine_counted(stack: Stack) -> None:
+    early_in_a_minute(40)
     made = stack.praxis("keys", "create", "trial", "--rpm", "2", "--tpm", "100000")
     assert made.returncode == 0, made.stderr
     secret = next(word for word in made.stdout.split() if word.startswith("sk-praxis-"))
@@ -85,7 +87,7 @@ def test_a_full_engine_is_queued_for_and_its_own_load_is_seen(
         body = {"model": MODEL, "messages": HI, "max_tokens": 24, "stream": True}
 
         def ask(_: int) -> httpx.Response:
-            return running.post("/v1/chat/completions", json=body)
+            return running.post("/v1/chat/completions", json=body, timeout=240)
 
         with ThreadPoolExecutor(4) as pool:
             asking = [pool.submit(ask, each) for each in range(4)]

@@ -307,14 +307,35 @@ def fitting(folder: Path, size: int = 2048) -> Path:
     return folder
 
 
+HELD = """
+import time
+from gateway.adapters import merge
+from praxis.cli import main
+
+write = merge.write_shard
+
+def held(path, items, wrote):
+    def said(*done):
+        while "model-00003" in path.name:
+            time.sleep(0.05)
+        wrote(*done)
+    write(path, items, said)
+
+merge.write_shard = held
+main()
+"""
+"""The command, staying in the middle of its third shard."""
+
+
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Begins a merge of the large model, in many shards, and leaves it running."""
+    """Begins a merge of the large model, in many shards, and leaves it running, or waiting in the middle."""
     base, lora = large(tmp_path / "base"), fitting(tmp_path / "lora")
     begun = []
 
-    def start() -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "praxis", "adapters", "merge", str(lora), "--base", str(base), "--out", "out",
+    def start(held: bool = False) -> "subprocess.Popen[str]":
+        program = ["-c", HELD] if held else ["-m", "praxis"]
+        command = [sys.executable, *program, "adapters", "merge", str(lora), "--base", str(base), "--out", "out",
                    "--shard-gb", "0.01", "--no-verify"]  # fmt: skip
         process = subprocess.Popen(command, cwd=tmp_path, env=environment(OMP_NUM_THREADS="1"), text=True,
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
@@ -349,11 +370,13 @@ def test_memory_does_not_grow_with_the_model(
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda each: each.name)
 def test_an_interrupted_merge_leaves_nothing_that_looks_whole_and_goes_on(
-    begin: Callable[[], "subprocess.Popen[str]"], tmp_path: Path, number: signal.Signals
+    begin: Callable[..., "subprocess.Popen[str]"], tmp_path: Path, number: signal.Signals
 ) -> None:
-    process = begin()
+    process = begin(held=True)
     first = tmp_path / ".partial-out" / "model-00001-of-00024.safetensors"
-    eventually(first.exists, "the first shard is there")
+    eventually(
+        first.with_name("model-00002-of-00024.safetensors").exists, "it writes the third shard", within=60
+    )
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode != 0
@@ -371,11 +394,12 @@ def test_an_interrupted_merge_leaves_nothing_that_looks_whole_and_goes_on(
 
 
 def test_two_merges_into_one_folder_are_one_too_many(
-    begin: Callable[[], "subprocess.Popen[str]"], tmp_path: Path
+    begin: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:
-    process = begin()
-    eventually((tmp_path / ".partial-out" / "model-00001-of-00024.safetensors").exists, "it writes")
-    process.send_signal(signal.SIGSTOP)
+    begin(held=True)
+    eventually(
+        (tmp_path / ".partial-out" / "model-00001-of-00024.safetensors").exists, "it writes", within=60
+    )
     second = begin()
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 1

@@ -35,9 +35,14 @@ def supervised(folder: Path, *programs: Program) -> Supervisor:
 
 def gone(pids: Sequence[int]) -> bool:
     """Whether none of the processes lives; one that waits to be collected by its parent counts as gone."""
-    return not any(
-        psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids
-    )
+
+    def lives(pid: int) -> bool:
+        try:
+            return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    return not any(map(lives, pids))
 
 
 def logged_pid(log: Path) -> int:
@@ -58,8 +63,9 @@ def test_programs_keep_their_bytecode_where_the_shell_forbids_it(
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     code = "import sys, time; print('writes', not sys.dont_write_bytecode, flush=True); time.sleep(3600)"
     with supervised(tmp_path, python("one", code, tmp_path)) as running:
-        eventually(lambda: "writes" in running.log("one").read_text(), "it has spoken")
-        assert running.log("one").read_text().split() == ["writes", "True"]
+        log = running.log("one")
+        eventually(lambda: log.exists() and "writes" in log.read_text(), "it has spoken")
+        assert log.read_text().split() == ["writes", "True"]
 
 
 def test_a_program_that_dies_is_named_with_the_end_of_its_log_and_restarted(tmp_path: Path) -> None:
@@ -98,7 +104,7 @@ def test_leaving_stops_every_program_and_what_it_started(tmp_path: Path) -> None
         ]
         pids = [*running.pids().values(), running.pid, *children]
         assert len(pids) == 5
-    assert gone(pids)
+    eventually(lambda: gone(pids), "nothing is left")
 
 
 def test_killing_whoever_supervises_stops_everything(tmp_path: Path) -> None:

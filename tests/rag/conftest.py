@@ -83,7 +83,7 @@ class Rag:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(30)
+                self.process.wait(100)
             finally:
                 self.process.kill()
                 self.process.wait()
@@ -123,7 +123,7 @@ class Rag:
     def _ready(self) -> bool:
         assert self.process.poll() is None, f"rag ended:\n{self.log.read_text()}"
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/readyz", timeout=30).status_code == 200
         except httpx.TransportError:
             return False
 

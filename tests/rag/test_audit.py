@@ -15,7 +15,7 @@ from tests.processes import eventually, praxis
 from tests.rag.conftest import Rag
 from tests.rag.house import ASKED, STATUTE, STORES, House, housed
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 TRAIL = "/admin/v1/audit"
 Told = tuple[str, str, str | None, str | None]
@@ -45,7 +45,7 @@ def test_each_act_leaves_its_line_and_a_refused_one_none(house: House) -> None:
     house.ask("甲所", "POST", f"{one}/files/{file}", json={"attributes": {"matter": "离婚"}})
     house.search("甲所", store)
     link = house.answer("甲所", store).json()["choices"][0]["message"]["annotations"][0]["url_citation"]
-    assert httpx.get(link["url"]).status_code == 200
+    assert httpx.get(link["url"], timeout=60).status_code == 200
     for path in (f"/v1/files/{file}/content", f"{one}/files/{file}/content"):
         assert house.ask("甲所", "GET", path).status_code == 200
     house.share("甲所", store, "write", tenant="乙所")
@@ -144,7 +144,13 @@ def test_an_erased_tenants_questions_are_in_no_file_and_its_documents_stay(house
         """The files of the gateway and of rag in which the question stands."""
         folders = (house.gateway.folder, house.rag.folder, house.gateway.folder.parent)
         files = {each for folder in folders for each in folder.rglob("*") if each.is_file()}
-        return {each.name for each in files if secret.encode() in each.read_bytes()}
+        return {each.name for each in files if secret.encode() in content(each)}
+
+    def content(file: Path) -> bytes:
+        try:
+            return file.read_bytes()
+        except FileNotFoundError:  # a draft that has got its name meanwhile
+            return b""
 
     assert written() & {"state.db", "state.db-wal"}
     erased = house.ask("admin", "POST", "/admin/v1/erasures", json={"tenant": "乙所"}).json()

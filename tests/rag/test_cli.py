@@ -18,7 +18,7 @@ def gateway(rag: Rag, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate
         f"rag: {{url: '{rag.url}'}}\n"
     )
     with Gateway(tmp_path_factory.mktemp("gateway"), config) as process:
-        eventually(lambda: process.get("/v1/files").status_code == 200, "the gateway reaches rag", within=30)
+        eventually(lambda: process.get("/v1/files").status_code == 200, "the gateway reaches rag")
         yield process
 
 

@@ -27,7 +27,8 @@ def made(rag: Rag) -> set[str]:
 
 def embedded(rag: Rag) -> int:
     """How many texts the process has embedded for files that came in, over all its lives."""
-    told = [json.loads(line) for line in rag.log.read_text().splitlines() if '"embedded"' in line]
+    whole, _, _ = rag.log.read_text().rpartition("\n")
+    told = [json.loads(line) for line in whole.splitlines() if '"embedded"' in line]
     return sum(each["embedded"] for each in told)
 
 
@@ -48,7 +49,7 @@ def test_ingestion_goes_on_where_a_kill_cut_it_off(tmp_path: Path, model: Path) 
         eventually(
             lambda: client.vector_stores.retrieve(store).file_counts.completed == len(ids),
             "all are in",
-            within=200,
+            within=400,
         )
         # What was embedded for a file that had not come in was counted by nobody; the rest once.
         fresh = len(made(rag) - before)
@@ -91,7 +92,7 @@ def test_pages_recognised_before_a_kill_are_kept_and_no_reader_outlives_it(
         eventually(lambda: kept(rag), "a page is recognised", within=200)
         readers = psutil.Process(rag.process.pid).children()
         rag.kill()
-        eventually(lambda: gone(readers), "the reading processes end with it", within=30)
+        eventually(lambda: gone(readers), "the reading processes end with it")
         # A mark that no recognition would give shows that the page is not recognised again.
         with sqlite3.connect(tmp_path / ".praxis" / "state.db") as state:
             state.execute(

@@ -54,7 +54,7 @@ class Desk:
             entry.update(self.call("GET", f"{STORES}/{self.store}/files/{file}").json())
             return entry["status"] != "in_progress"
 
-        eventually(done, "the file is read", within=120)
+        eventually(done, "the file is read", within=200)
         return entry
 
     def added(self, name: str, text: str | bytes, **body: Any) -> tuple[str, dict[str, Any]]:

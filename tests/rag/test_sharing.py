@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fakes.faults import slow
+from tests.fakes.faults import Gate, held, slow
 from tests.processes import eventually, praxis
 from tests.rag import documents
 from tests.rag.house import ASKED, SAYS, STATUTE, STORES, House, housed
@@ -141,7 +141,7 @@ def test_a_share_to_read_is_listed_searched_answered_from_and_nothing_more(
     message = house.answer("乙所", store).json()["choices"][0]["message"]
     assert {each["file_id"] for each in message["citations"]} == {lent[1]}
     link = message["annotations"][0]["url_citation"]["url"]
-    assert "<mark>" in httpx.get(link).text
+    assert "<mark>" in httpx.get(link, timeout=60).text
     refused = {
         each.request.method + " " + each.request.url.path.removeprefix(f"{STORES}/{store}"): each
         for each in every_way_in(house, "乙所", store, lent[1])
@@ -168,7 +168,7 @@ def test_a_share_to_read_is_listed_searched_answered_from_and_nothing_more(
     assert house.unshare("甲所", store, tenant="乙所").status_code == 200
     assert {each.status_code for each in every_way_in(house, "乙所", store, lent[1])} == {404}
     assert store not in listed(house, "乙所")
-    gone = httpx.get(link)
+    gone = httpx.get(link, timeout=60)
     assert gone.status_code == 404
     assert "no longer shared" in gone.json()["error"]["message"]
     assert STATUTE[-20:-2] not in gone.text
@@ -181,11 +181,11 @@ def test_a_share_with_a_key_is_that_keys_alone(house: House, store: str) -> None
     assert store not in listed(house, "乙所-2")
     message = house.answer("乙所", store).json()["choices"][0]["message"]
     link = message["annotations"][0]["url_citation"]["url"]
-    assert httpx.get(link).status_code == 200
-    assert httpx.get(link.replace(house.ids["乙所"], house.ids["医院"])).status_code == 403
+    assert httpx.get(link, timeout=60).status_code == 200
+    assert httpx.get(link.replace(house.ids["乙所"], house.ids["医院"]), timeout=60).status_code == 403
     assert house.unshare("甲所", store, key=house.ids["乙所"]).status_code == 200
     assert house.search("乙所", store).status_code == 404
-    assert httpx.get(link).status_code == 404
+    assert httpx.get(link, timeout=60).status_code == 404
 
 
 def test_the_greater_of_two_rights_holds_and_each_ends_by_itself(house: House, store: str) -> None:
@@ -283,18 +283,20 @@ def test_an_assistant_answers_from_what_is_shared_with_the_operator(
     house.rag.file.write_text(written.replace("labour-law", store).replace("labour:", "lent:"))
     try:
         ready = f"{house.rag.url}/readyz"
-        eventually(lambda: "lent" in httpx.get(ready).json()["assistants"], "rag knows the assistant")
+        eventually(
+            lambda: "lent" in httpx.get(ready, timeout=60).json()["assistants"], "rag knows the assistant"
+        )
         message = house.answer("医院", model="lent").json()["choices"][0]["message"]
         assert {each["file_id"] for each in message["citations"]} == {lent[1]}
         link = message["annotations"][0]["url_citation"]["url"]
-        assert httpx.get(link).status_code == 200
+        assert httpx.get(link, timeout=60).status_code == 200
         # The assistant answers from it; whoever asks the assistant does not have it.
         assert house.search("医院", store).status_code == 404
         house.unshare("甲所", store, tenant="operator")
         house.engine.seen.clear()
         assert not house.answer("医院", model="lent").json()["choices"][0]["message"].get("citations")
         assert house.engine.asked == []
-        assert httpx.get(link).status_code == 404
+        assert httpx.get(link, timeout=60).status_code == 404
     finally:
         house.rag.file.write_text(written)
         house.gateway.configure(json.dumps(house.config))
@@ -332,11 +334,15 @@ def test_a_question_that_runs_ends_with_the_share_that_it_stands_on(
 def answered_while(house: House, store: str, happens: Callable[[], object]) -> httpx.Response:
     """What 乙所 is answered when something `happens` while the model is at it."""
     house.engine.seen.clear()
-    house.engine.script.next(slow(head=3.0))
+    gate = Gate()
+    house.engine.script.next(held(gate))
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(house.answer, "乙所", store)
         eventually(lambda: house.engine.asked, "the model is asked")
-        happens()
+        try:
+            happens()
+        finally:
+            gate.release()
         return asking.result(60)
 
 

@@ -15,6 +15,7 @@ from rag.ingest.splitter import Splitter
 from rag.ingest.worker import Limits
 from tests.processes import eventually, gone
 from tests.rag.conftest import SAMPLES, Rag
+from tests.rag.test_embedding_process import at_work
 
 LAW = (SAMPLES / "中华人民共和国劳动法.txt").read_text(encoding="utf-8")
 ENDLESS = "第一条\n" * 60_000
@@ -87,7 +88,7 @@ def test_a_file_of_too_many_passages_fails_alone_and_a_killed_splitter_is_replac
     assert endless.last_error is not None
     assert "more than 50,000 passages; cut it in parts" in endless.last_error.message
     assert ingested("a.txt", "加班工资的备忘：请财务核对加班工资。").status == "completed"
-    splitters = [each for each in psutil.Process(rag.process.pid).children() if "split" in each.cmdline()]
+    splitters = at_work(psutil.Process(rag.process.pid), "split")
     assert len(splitters) == 1
     splitters[0].kill()
     eventually(lambda: gone(splitters), "the splitter is gone")

@@ -18,7 +18,7 @@ from tests.rag.conftest import SECRET, THRIFTY, Rag
 from tests.rag.databases import Milvus, PgVector, Qdrant, VectorDatabase
 
 # Starting the process takes its time on a busy machine, and some of these tests start it again.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 Databases = Mapping[str, VectorDatabase]
 
@@ -114,6 +114,7 @@ def moved(rag: Rag, store: str, tenant: str, to: str) -> dict[str, Any]:
                 else None
             ),
             "the vectors are moved",
+            within=200,
         )
     )
 
@@ -130,7 +131,7 @@ def test_deleted_is_gone_at_once_and_tenants_are_apart(placed: Rag, database: Ve
     ours, (wages, leave) = fill_in(placed, "clinic", database.name, WAGES, LEAVE)
     theirs, _ = fill_in(placed, "firm", database.name, WAGES)
     # A file counts as in a moment before its vectors are.
-    eventually(lambda: database.held() == {ours: 10, theirs: 5}, "all vectors are there")
+    eventually(lambda: database.held() == {ours: 10, theirs: 5}, "all vectors are there", within=200)
     assert {file for answer in found(clinic, ours) for file, _, _ in answer} == {wages, leave}
     with pytest.raises(openai.NotFoundError):
         found(firm, ours)
@@ -144,7 +145,7 @@ def test_deleted_is_gone_at_once_and_tenants_are_apart(placed: Rag, database: Ve
     assert [len(each) for each in found(firm, theirs)] == [5] * len(QUESTIONS)
     late = clinic.files.create(file=("late.txt", WAGES.encode()), purpose="assistants").id
     clinic.vector_stores.files.create_and_poll(late, vector_store_id=ours, poll_interval_ms=100)
-    eventually(lambda: database.held() == {ours: 10, theirs: 5}, "the late ones are there")
+    eventually(lambda: database.held() == {ours: 10, theirs: 5}, "the late ones are there", within=200)
     clinic.vector_stores.delete(ours)
     firm.vector_stores.delete(theirs)
     assert database.held() == {}
@@ -206,10 +207,10 @@ def test_a_database_that_goes_away_is_503_until_it_is_back(placed: Rag, database
         except openai.InternalServerError:
             return None
 
-    after = eventually(back, "searches answer again", within=60)
+    after = eventually(back, "searches answer again", within=200)
     renamed = [[(late if file == leave else file, *rest) for file, *rest in each] for each in before]
     assert after == [[tuple(each) for each in answer] for answer in renamed]
-    eventually(lambda: database.held().get(store) == 10, "all vectors are there again")
+    eventually(lambda: database.held().get(store) == 10, "all vectors are there again", within=200)
     client.vector_stores.delete(store)
 
 
@@ -236,7 +237,7 @@ def test_after_a_crash_the_state_decides_what_there_is(placed: Rag, databases: D
             database.start()
     for name, database in databases.items():
         store, _ = filled[name]
-        eventually(lambda: database.held() == {store: 10}, f"{name} is put right by itself")  # noqa: B023
+        eventually(lambda: database.held() == {store: 10}, f"{name} is put right by itself", within=200)  # noqa: B023
         assert found(client, store) == before[name]
 
 
@@ -312,7 +313,9 @@ def test_a_move_waits_for_its_target_and_outlives_a_crash(placed: Rag, databases
     finally:
         database.start()
     eventually(
-        lambda: placed.request("GET", path, tenant="patient").json()["status"] == "completed", "it arrives"
+        lambda: placed.request("GET", path, tenant="patient").json()["status"] == "completed",
+        "it arrives",
+        within=200,
     )
     assert database.held()[store] == 5
     assert not (placed.folder / ".praxis" / "rag" / "index" / store).exists()
@@ -321,7 +324,9 @@ def test_a_move_waits_for_its_target_and_outlives_a_crash(placed: Rag, databases
         "POST", "/v1/vector_stores/migrations", json={"to": "faiss"}, headers={"x-praxis-role": "admin"}
     )
     assert everything.status_code == 200
-    eventually(lambda: not any(each.held() for each in databases.values()), "all are embedded again")
+    eventually(
+        lambda: not any(each.held() for each in databases.values()), "all are embedded again", within=400
+    )
 
 
 # Milvus Lite cannot be made to lie.

@@ -273,10 +273,10 @@ def test_polling_is_asked_for_in_whole_milliseconds(rag: Rag) -> None:
 
 def test_nobody_but_the_gateway_gets_in(rag: Rag) -> None:
     for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": SECRET}):
-        reply = httpx.get(f"{rag.url}/v1/files", headers=asker("clinic") | headers)
+        reply = httpx.get(f"{rag.url}/v1/files", headers=asker("clinic") | headers, timeout=60)
         assert reply.status_code == 401
         assert reply.json()["error"]["type"] == "authentication_error"
-    assert httpx.get(f"{rag.url}/healthz").status_code == 200
+    assert httpx.get(f"{rag.url}/healthz", timeout=60).status_code == 200
 
 
 def test_a_file_tells_how_far_it_is_and_what_was_read(client: openai.OpenAI) -> None:

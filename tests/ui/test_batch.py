@@ -68,13 +68,14 @@ def test_stopping_keeps_what_came_and_the_rest_is_asked_later(gateway: FakeGatew
     hold = threading.Event()
     gateway.replies[RAW] = fake.Reply(["前半", "后半"], stall=hold)
     batch = begun(gateway, 6)
+    first = batch.turns[0]
     eventually(
-        lambda: any(turn.replies[Side.RAW].text for turn in batch.turns if turn.replies), "words have come"
+        lambda: first.replies and first.replies[Side.RAW].text and first.replies[Side.GROUNDED].whole,
+        "words have come",
     )
     batch.stop()
     ended(batch)
     eventually(lambda: all(chat.cancelled or chat.ended for chat in gateway.chats), "the gateway hears of it")
-    first = batch.turns[0]
     assert (first.replies[Side.RAW].phase, first.replies[Side.RAW].text) == (Phase.STOPPED, "前半")
     assert first.replies[Side.GROUNDED].whole
     assert len(batch.left) == 6
@@ -108,7 +109,7 @@ def test_a_failed_answer_is_named_and_asked_again(gateway: FakeGateway) -> None:
 def test_a_busy_server_is_asked_again_when_it_says_so(gateway: FakeGateway) -> None:
     gateway.replies[RAW] = fake.Reply(status=429, error=BUSY, headers={"retry-after": "1"})
     batch = begun(gateway, 1)
-    eventually(lambda: len([chat for chat in gateway.chats if chat.model == RAW]) == 2, "it is asked again")
+    eventually(lambda: len([chat for chat in gateway.chats if chat.model == RAW]) >= 2, "it is asked again")
     del gateway.replies[RAW]
     ended(batch)
     assert batch.left == []

@@ -104,7 +104,7 @@ def test_a_citation_of_a_pdf_opens_its_page(gateway: FakeGateway, ui_url: str, p
     expect(dialog).to_contain_text("第 3 页，共 4 页")
     picture = dialog.get_by_role("img", name="已标出所引文字")
     expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.naturalWidth") == 1, "the browser draws it"
+    expect(picture).to_have_js_property("naturalWidth", 1)  # the browser draws it
     dialog.get_by_text("200 %").click()
     expect(picture).to_have_attribute("style", re.compile("200%"))
     dialog.get_by_role("button", name="下一页").click()
@@ -246,12 +246,12 @@ def test_a_picture_is_attached_seen_and_there_again_after_a_reload(
     asked = page.locator(".px-question")
     small = asked.get_by_role("img", name="图片 1：片子.png")
     expect(small).to_be_visible()
-    assert small.evaluate("image => image.naturalWidth") == 320, "the browser draws it"
+    expect(small).to_have_js_property("naturalWidth", 320)  # the browser draws it
     expect(page.get_by_text("本栏的模型不能看图")).to_have_count(1)
     expect(page.get_by_role("alert")).to_have_count(1)  # that the grounded side found no evidence
     height = small.evaluate("image => image.offsetHeight")
     asked.locator("summary").click()
-    assert small.evaluate("image => image.offsetHeight") > height
+    eventually(lambda: small.evaluate("image => image.offsetHeight") > height, "it is larger")
     content = gateway.chat_of(RAW).body["messages"][0]["content"]
     assert [part["type"] for part in content] == ["text", "image_url"]
     eventually(lambda: {item["status"] for item in kept(gateway)} == {"completed"}, "all is kept")
@@ -259,7 +259,7 @@ def test_a_picture_is_attached_seen_and_there_again_after_a_reload(
     page.reload()
     sign_in(page, link, KEY)
     expect(small).to_be_visible()
-    assert small.evaluate("image => image.naturalWidth") == 320
+    expect(small).to_have_js_property("naturalWidth", 320)
 
 
 def test_conversations_are_found_renamed_opened_and_deleted(
@@ -349,7 +349,7 @@ def test_the_widgets_own_words_are_in_the_page_s_language(
     sign_in(page, ui_url, KEY)
     page.get_by_test_id("stChatInput").locator("input[type=file]").set_input_files(program)
     expect(page.get_by_test_id("stFileChip")).to_contain_text("不支持这种类型的文件。")
-    assert page.evaluate(SAID) == []
+    eventually(lambda: page.evaluate(SAID) == [], "all of it is Chinese")
     switch(page, "English")
     expect(page.get_by_test_id("stFileChip")).to_contain_text("Files of this kind cannot be used.")
     switch(page, "中文")
@@ -360,13 +360,13 @@ def test_the_widgets_own_words_are_in_the_page_s_language(
     expect(uploader).to_contain_text("把文件拖到这里，或点击选择")
     uploader.locator("input[type=file]").set_input_files(program)
     expect(uploader).to_contain_text("不支持这种类型的文件。")
-    assert page.evaluate(SAID) == []
+    eventually(lambda: page.evaluate(SAID) == [], "all of it is Chinese")
     for name in ("批量提问", "对话记录", "评价结果"):
         page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
         expect(page.get_by_test_id("stTopNavLink").filter(has_text=name)).to_have_attribute(
             "aria-current", "page"
         )
-        assert page.evaluate(SAID) == []
+        eventually(lambda: page.evaluate(SAID) == [], "all of it is Chinese")
 
 
 def test_english_is_one_switch_away(gateway: FakeGateway, ui_url: str, page: Page) -> None:
@@ -375,8 +375,8 @@ def test_english_is_one_switch_away(gateway: FakeGateway, ui_url: str, page: Pag
     page.get_by_label("Access key").fill(KEY)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("One question, two answers, side by side")).to_be_visible()
-    body = page.locator("body").inner_text()
-    assert re.findall("[一-鿿]+", body) == ["中文"]
+    body = page.locator("body")
+    eventually(lambda: re.findall("[一-鿿]+", body.inner_text()) == ["中文"], "all of it is English")
 
 
 def test_the_gateway_goes_and_comes_back(gateway: FakeGateway, ui_url: str, page: Page) -> None:
@@ -471,7 +471,7 @@ def test_on_a_tablet_the_bar_has_room_for_all(gateway: FakeGateway, ui_url: str,
     with page_of(browser, 820, 1180) as page:
         sign_in(page, ui_url, KEY)
         ask(page, "加班费怎么算？")
-        for again, switch in (("新对话", "English"), ("New conversation", "中文")):
+        for again, language in (("新对话", "English"), ("New conversation", "中文")):
             # Its name is for those who cannot see it.
             expect(page.get_by_role("button", name=again)).to_be_visible()
             ends = [link.bounding_box() for link in page.get_by_test_id("stTopNavLink").all()]
@@ -479,17 +479,17 @@ def test_on_a_tablet_the_bar_has_room_for_all(gateway: FakeGateway, ui_url: str,
             assert account is not None
             assert len(ends) == 5
             assert all(each and each["x"] + each["width"] <= account["x"] for each in ends)
-            page.get_by_role("button", name=switch).click()
+            switch(page, language)
 
 
 def test_the_pages_are_closed_to_others(ui_url: str) -> None:
-    headers = httpx.get(ui_url).headers
+    headers = httpx.get(ui_url, timeout=60).headers
     assert "img-src 'self' data: blob:" in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert headers["referrer-policy"] == "no-referrer"
     assert (
         "access-control-allow-origin"
-        not in httpx.get(ui_url, headers={"origin": "https://evil.example"}).headers
+        not in httpx.get(ui_url, headers={"origin": "https://evil.example"}, timeout=60).headers
     )
     upload_path = f"{ui_url}/_stcore/upload_file/session/file"
-    assert httpx.put(upload_path, files={"file": b"x"}).status_code == 403
+    assert httpx.put(upload_path, files={"file": b"x"}, timeout=60).status_code == 403

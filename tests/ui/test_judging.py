@@ -111,6 +111,7 @@ def test_the_order_of_blind_turns_is_drawn_by_chance(gateway: FakeGateway) -> No
         asked.ask(client, "问？", CHOICES, blind=True)
     orders = {turn.order for turn in asked.turns}
     assert orders == {(Side.GROUNDED, Side.RAW), (Side.RAW, Side.GROUNDED)}
+    eventually(lambda: not asked.running, "nobody asks the next test's gateway")
 
 
 def test_the_results_show_every_contender_with_its_interval(signed_in: AppTest, gateway: FakeGateway) -> None:

@@ -295,7 +295,7 @@ def keys(running: Gateway) -> dict[str, dict[str, Any]]:
 def test_keys_are_shown_with_what_they_used(keyring: AppTest, running: Gateway) -> None:
     before = requests(running)
     assert ask(running).status == 200
-    eventually(lambda: requests(running) == before + 1, "it is counted")
+    eventually(lambda: requests(running) > before, "it is counted")
     page = shown(keyring.run())
     for text in ("test-user", "test-admin", "管理员", "全部模型", "不过期", "law"):
         assert text in page
@@ -314,7 +314,7 @@ def requests(running: Gateway) -> int:
 def test_usage_of_another_period_is_another(keyring: AppTest, running: Gateway) -> None:
     before = requests(running)
     assert ask(running).status == 200
-    eventually(lambda: requests(running) == before + 1, "it is counted")
+    eventually(lambda: requests(running) > before, "it is counted")
     assert "按密钥和模型的用量" in [each.value for each in keyring.run().subheader]
     keyring.selectbox[0].select("last_month").run()
     assert not keyring.exception

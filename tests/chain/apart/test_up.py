@@ -19,7 +19,7 @@ import pytest
 from tests.fakes.vllm import VLLM
 from tests.processes import environment, eventually, free_port, gone
 
-pytestmark = [pytest.mark.chain, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chain, pytest.mark.timeout(1200)]
 
 MODELS = """
 backends: {{local: {{kind: vllm, replicas: ["{engine}"]}}}}
@@ -68,7 +68,7 @@ class Up:
         """Whatever the test did, leave nothing behind."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
+            self.process.wait(120)
 
 
 @pytest.fixture
@@ -99,19 +99,19 @@ def test_a_stack_tells_of_deaths_survives_them_and_leaves_nothing_behind(up: Up)
 
     os.kill(facts["pids"]["gateway"], signal.SIGKILL)
     eventually(lambda: "`gateway` died (terminated by SIGKILL). The end of" in up.output(), "it is told")
-    eventually(lambda: answers(facts["gateway"]), "the gateway is back", within=60)
+    eventually(lambda: answers(facts["gateway"]), "the gateway is back", within=120)
 
     everything = family(facts)
     assert len(everything) >= 5
     up.process.kill()
     up.process.wait()
-    eventually(lambda: gone(everything), "nothing outlives a killed `praxis up`", within=60)
+    eventually(lambda: gone(everything), "nothing outlives a killed `praxis up`", within=120)
 
     facts = up.start()
     assert "sk-praxis-" not in up.output().replace("sk-praxis-…", "")
     everything = family(facts)
     up.process.send_signal(signal.SIGTERM)
-    assert up.process.wait(60) == 0
+    assert up.process.wait(120) == 0
     assert gone(everything)
     assert not up.ready.exists()
     assert "Stopped; nothing is left running." in up.output()

@@ -1,16 +1,15 @@
 """The whole way of a grounded answer, gateway → rag → gateway → engine: limited once, counted once, to the asker."""
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from praxis.keys import Quota
-from tests.fakes.faults import slow
+from tests.fakes.faults import Gate, held
 from tests.fakes.vllm import VLLM
-from tests.gateway.asking import ask, leaving
+from tests.gateway.asking import ask, early_in_a_minute, leaving
 from tests.processes import Gateway, eventually
 from tests.rag.answer.corpus import Corpus, articles
 from tests.rag.answer.serving import Answering
@@ -59,6 +58,7 @@ def used(running: Gateway, key_id: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_grounded_answer_is_limited_and_counted_once(running: Gateway, engine: VLLM, stream: bool) -> None:
+    early_in_a_minute()
     quota = Quota(rpm=1, concurrency=1)
     principal, secret = running.keys.create(f"asker-{stream}", tenant="clinic", quota=quota)
     headers = {"authorization": f"Bearer {secret}"}
@@ -83,11 +83,9 @@ def test_a_grounded_answer_is_limited_and_counted_once(running: Gateway, engine:
 
 def test_a_grounded_answer_that_its_asker_leaves_counts_what_was_said(running: Gateway, engine: VLLM) -> None:
     principal, secret = running.keys.create("leaver")
-    engine.script.next(slow(gap=0.5))
-    seen = len(engine.asked)
-    with leaving(running, key=secret, stream=True, **BODY):
-        eventually(lambda: len(engine.asked) > seen, "the engine is asked")
-        time.sleep(1.2)  # some of it is said
+    engine.script.next(held(Gate(4)))
+    with leaving(running, after=SAYS[0][:4].encode(), key=secret, stream=True, **BODY):
+        pass
     row = used(running, principal.key_id)
     assert (row["requests"], row["errors"], row["adapter"]) == (1, 0, "qwen")
     assert row["prompt_tokens"] > 0

@@ -28,7 +28,7 @@ def client(answering: Answering) -> Iterator[openai.OpenAI]:
 
 def post(answering: Answering, **body: Any) -> httpx.Response:
     asked = {"model": "labour", "messages": ASKED} | body
-    return httpx.post(f"{answering.url}/chat/completions", json=asked, headers=ASKER, timeout=30)
+    return httpx.post(f"{answering.url}/chat/completions", json=asked, headers=ASKER, timeout=60)
 
 
 def chunks(response: httpx.Response) -> list[Any]:
@@ -321,10 +321,10 @@ def test_a_client_that_leaves_while_waiting_cancels_the_model(
 
 def test_a_client_that_leaves_in_mid_stream_cancels_the_model(answering: Answering, engine: VLLM) -> None:
     engine.says = ("第四十四条。",) * 50
-    engine.script.next(slow(gap=0.1))
+    engine.script.next(slow(gap=0.5))
     body = {"model": "labour", "messages": ASKED, "stream": True}
     with httpx.stream(
-        "POST", f"{answering.url}/chat/completions", json=body, headers=ASKER, timeout=30
+        "POST", f"{answering.url}/chat/completions", json=body, headers=ASKER, timeout=60
     ) as response:
         next(response.iter_lines())
     (seen,) = engine.asked
@@ -432,6 +432,6 @@ def test_another_tenants_store_does_not_exist(client: openai.OpenAI) -> None:
 
 
 def test_a_body_that_is_not_json_is_refused(answering: Answering) -> None:
-    response = httpx.post(f"{answering.url}/chat/completions", content=b"{", headers=ASKER, timeout=30)
+    response = httpx.post(f"{answering.url}/chat/completions", content=b"{", headers=ASKER, timeout=60)
     assert response.status_code == 400
     assert "not JSON" in response.json()["error"]["message"]

@@ -36,7 +36,7 @@ def client(answering: Answering) -> Iterator[openai.OpenAI]:
 
 def post(answering: Answering, **body: Any) -> httpx.Response:
     asked = {"model": "labour", "input": QUESTION} | body
-    return httpx.post(f"{answering.url}/responses", json=asked, headers=ASKER, timeout=30)
+    return httpx.post(f"{answering.url}/responses", json=asked, headers=ASKER, timeout=60)
 
 
 def events(answering: Answering, **body: Any) -> list[dict[str, Any]]:
