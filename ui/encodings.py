@@ -21,6 +21,9 @@ ENCODINGS = {
 }
 """Encodings by the name that the gateway is told, each with that of Python's decoder."""
 
+_MARKED = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le"}
+"""What decoders are called that read a mark at the beginning, too."""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
 
@@ -30,6 +33,13 @@ class Reading:
 
     encoding: str
     text: str
+
+
+def meant(decoder: str) -> str:
+    """Which of `ENCODINGS` a file was read in, by the name of the gateway's decoder; empty for one that is none of them."""
+    name = _MARKED.get(decoder, decoder)
+    known = ENCODINGS.items()
+    return next((each for each, codec in known if name in (codec, codecs.lookup(each).name)), "")
 
 
 def readings(head: bytes) -> list[Reading]:

@@ -193,6 +193,10 @@ class Library:
         """The first `count` bytes of one's own file, as it was uploaded."""
         return self.gateway.head(f"/v1/files/{file}/content", count)
 
+    def content(self, file: str) -> bytes:
+        """One's own file, as it was uploaded."""
+        return self.gateway.content(f"/v1/files/{file}/content")
+
     def search(self, store: str, query: str, *, limit: int, filters: Json | None = None) -> list[Found]:
         """What the knowledge base holds about `query`, best first."""
         body: Json = {"query": query, "max_num_results": limit} | ({"filters": filters} if filters else {})

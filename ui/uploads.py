@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from praxis.i18n import Locale
-from ui.client import Gateway, GatewayError
+from ui.client import Gateway, GatewayError, Json
 from ui.library import Document, Library, Progress
 from ui.wording import quoted, sentence
 
@@ -23,13 +23,14 @@ class Step(StrEnum):
 
 @dataclass
 class Upload:
-    """One file for the knowledge base `store`, there to take the place of the file `replaces`, if any; its content is held
-    only until it is sent."""
+    """One file for the knowledge base `store`, there to take the place of the file `replaces`, if any, and read in
+    `encoding` where one is named; its content is held only until it is sent."""
 
     store: str
     filename: str
     content: bytes
     replaces: str = ""
+    encoding: str = ""
     step: Step = Step.WAITING
     file: str = ""
     failure: GatewayError | str = ""
@@ -54,7 +55,8 @@ class Upload:
                 case Step.SENDING:
                     self.file = gateway.upload(self.filename, self.content)
                     self.content = b""
-                    self._take(Library(gateway).attach(self.store, self.file, self.replaces))
+                    attributes: Json = {"encoding": self.encoding} if self.encoding else {}
+                    self._take(Library(gateway).attach(self.store, self.file, self.replaces, attributes))
                 case Step.PROCESSING:
                     self._take(Library(gateway).document(self.store, self.file))
         except GatewayError as error:

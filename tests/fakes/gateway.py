@@ -135,12 +135,12 @@ class Tenant:
             "editions": [],
             "replaces": replaces,
         }
-        outcome = (
+        self.members[store, file] = dict(member)  # reading the file looks at it
+        self.members[store, file]["_outcome"] = (
             {"status": "failed", "last_error": {"code": "invalid_file", "message": reason}}
             if reason
             else {"status": "completed", "replaces": None, "progress": self._read(file)}
         )
-        self.members[store, file] = member | {"_outcome": outcome}
         return member
 
     def look(self, store: str, file: str) -> Json:
@@ -158,17 +158,23 @@ class Tenant:
         return [held for held, each in self.members if each == file]
 
     def lines(self, file: str) -> list[str]:
-        content, members = self.contents[file], [each for key, each in self.members.items() if key[1] == file]
-        named = next((each["attributes"].get("encoding") for each in members), None)
+        return self.contents[file].decode(self._encoding(file), "replace").splitlines(keepends=True)
+
+    def _encoding(self, file: str) -> str:
+        """The one that its attributes name, else UTF-8 where it fits, else GB18030, whether it is that or not."""
+        members = [each for key, each in self.members.items() if key[1] == file]
+        if named := next((each["attributes"].get("encoding") for each in members), None):
+            return str(named)
         try:
-            return content.decode(named or "utf-8").splitlines(keepends=True)
+            self.contents[file].decode()
         except UnicodeDecodeError:
-            return content.decode("gb18030", "replace").splitlines(keepends=True)
+            return "gb18030"
+        return "utf-8"
 
     def _read(self, file: str) -> Json:
         lines = self.lines(file)
         articles = sum(line.startswith("第") for line in lines)
-        known = {"step": "ready", "format": "text", "encoding": "utf-8"}
+        known = {"step": "ready", "format": "text", "encoding": self._encoding(file)}
         known |= {"characters": sum(map(len, lines)), "chunks": len(lines)}
         return known | ({"articles": articles} if articles else {})
 

@@ -3,8 +3,10 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from rag.ingest.text import known_encoding
 from tests.fakes.gateway import PIXEL, FakeGateway, Tenant
-from tests.ui.script import KEY, press, shown, turn_to
+from tests.ui.script import KEY, press, shown, sign_in, turn_to
+from ui.encodings import ENCODINGS, meant
 from ui.found import marked
 
 OLD = "《示例工资法》\n2009-08-27\n第一条 加班工资不低于工资的百分之一百五十。\n"
@@ -202,6 +204,51 @@ def test_the_encoding_of_a_text_is_chosen_by_how_it_reads(
     assert not documents.exception
     assert office.members["vs-1", "file-條例"]["attributes"] == {"encoding": "big5"}
     assert office.look("vs-1", "file-條例")["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("language", "act_on_it", "asked"),
+    [
+        ("中文", "换编码重读", "“章程.txt”是按 GB18030 读出的。"),
+        ("English", "Read in another encoding", "“章程.txt” was read as GB18030."),
+    ],
+)
+def test_a_text_that_was_read_in_the_wrong_encoding_is_read_in_another(
+    app: AppTest, gateway: FakeGateway, office: Tenant, language: str, act_on_it: str, asked: str
+) -> None:
+    content = "甲乙章程\n第一條 本章程自公布日施行。\n".encode("big5")
+    fill(gateway, "vs-1", 章程=content)
+    fill(gateway, "vs-2")
+    office.attach("vs-2", "file-章程")
+    if language == "English":
+        press(app, language)
+    sign_in(app, KEY)
+    turn_to(app, "documents")
+    app.radio(key="store").set_value("vs-1").run()
+    assert act_on_it in app.menu_button(key="act-file-章程").options
+    act(app, "章程", "reread")
+    assert asked in shown(app)
+    choice = app.radio(key="encoding-file-章程")
+    assert choice.value == "gb18030", "the one in which it was read"
+    assert app.button(key="confirm-encoding").disabled
+    app.menu_button(key="act-file-章程").click("reread")
+    choice.set_value("big5").run()
+    app.menu_button(key="act-file-章程").click("reread")
+    app.button(key="confirm-encoding").click().run()
+    assert not app.exception
+    (here,) = [file for store, file in office.members if store == "vs-1"]
+    assert here != "file-章程"
+    assert office.contents[here] == content
+    assert office.members["vs-1", here]["attributes"] == {"encoding": "big5"}
+    assert office.passages("vs-1", here)[1]["text"] == "第一條 本章程自公布日施行。\n"
+    assert office.look("vs-2", "file-章程")["progress"]["encoding"] == "gb18030", (
+        "elsewhere it stays as it was"
+    )
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_encoding_that_a_file_was_read_in_is_one_of_those_to_choose_from(encoding: str) -> None:
+    assert meant(known_encoding(encoding)) == encoding
 
 
 def share(app: AppTest) -> None:

@@ -125,7 +125,8 @@ def act_on(
     acts = ["preview"] if document.status == "completed" else []
     if store.right != "read":
         acts += ["again"] if document.status in ("failed", "cancelled") and document.own else []
-        acts += ["encoding"] if encoding.fits(document) else []
+        acts += ["encoding"] if encoding.unclear(document) else []
+        acts += ["reread"] if encoding.told(document) else []
         acts += ["replace"] if document.status == "completed" else []
         acts += ["delete"]
     if not acts:
@@ -144,13 +145,13 @@ def act_on(
         case "again":
             library.attach(store.id, document.id)
             st.rerun()
-        case "encoding":
+        case "encoding" | "reread":
             encoding.choose(session, library, store, document)
         case "replace":
             replace_file(session, store, document)
         case "delete":
             remove_file(session, library, stores, store, document)
-    return chosen in ("encoding", "replace", "delete")
+    return chosen in ("encoding", "reread", "replace", "delete")
 
 
 def name_html(document: Document, locale: Locale) -> str:
@@ -163,7 +164,7 @@ def name_html(document: Document, locale: Locale) -> str:
     told = f"<b>{escape(document.filename)}</b><small>{small}</small>"
     if document.error:
         told += f'<small class="px-bad">{escape(reason(document, locale))}</small>'
-    if encoding.fits(document):
+    if encoding.unclear(document):
         told += f"<small>{escape(locale.t('encoding.hint'))}</small>"
     if document.replaces:
         key = "documents.replacing" if document.status == "in_progress" else "documents.not_replaced"

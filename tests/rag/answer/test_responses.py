@@ -275,6 +275,7 @@ def test_without_evidence_it_says_so_and_asks_no_model(
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input"),
         ({"input": [{"type": "computer_call"}]}, "input"),
         ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}]}, "input"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "file-1"}]}]}, "input"),
         ({"input": [{"role": "king", "content": "x"}]}, "input"),
         ({"instructions": 1}, "instructions"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
