@@ -121,7 +121,8 @@ def trouble(session: Session, failure: GatewayError) -> None:
         if next(looks) and session.gateway and session.gateway.alive():
             st.rerun()
 
-    st.fragment(look, run_every=PROBE_EVERY)()
+    with st.container(key="trouble"):  # which style.css keeps in sight however far down one has read
+        st.fragment(look, run_every=PROBE_EVERY)()
 
 
 main()

@@ -70,6 +70,8 @@ def list_documents(
     t = session.locale.t
     st.subheader(t("documents.list", count=len(documents)), anchor=False)
     if not documents:
+        if any(upload.running for upload in session.uploads):
+            return False  # they are on their way
         key = "documents.empty_shared" if store.right == "read" else "documents.empty"
         st.info(t(key), icon=":material/upload_file:")
         return False
