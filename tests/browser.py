@@ -71,6 +71,17 @@ def switch(page: Page, language: str) -> None:
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
+def open_page(page: Page, name: str) -> None:
+    """Go to a page by its link on top."""
+    page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
+
+
+def choose(page: Page, column: int, name: str) -> None:
+    """Have the column, 0 being the left one, answered by `name`."""
+    page.get_by_test_id("stSelectbox").nth(column).click()
+    page.get_by_role("option", name=name, exact=True).click()
+
+
 def ask(page: Page, question: str) -> None:
     """Send a question."""
     box = page.get_by_test_id("stChatInput").locator("textarea")
@@ -78,11 +89,51 @@ def ask(page: Page, question: str) -> None:
     box.press("Enter")
 
 
+WATCH = """() => {
+    const seen = window.seen = {};
+    new MutationObserver(() => {
+        for (const card of document.querySelectorAll("[class*=st-key-answer-]")) {
+            const moments = seen[card.className.match(/st-key-answer-\\w+-(\\w+-\\d+)/)[1]] ??= {};
+            if (card.querySelector("[data-testid=stMarkdown]")?.innerText.trim()) moments.first ??= performance.now();
+            if (card.querySelector(".px-stats")) moments.end ??= performance.now();
+        }
+    }).observe(document.body, {subtree: true, childList: true, characterData: true});
+}"""
+
+
+def watch_answers(page: Page) -> None:
+    """Note from now on when each answer shows its first words and when it ends, for `streamed_at_once`."""
+    page.evaluate(WATCH)
+
+
+def streamed_at_once(page: Page, *answers: str) -> bool:
+    """Whether each of the answers that were watched, such as `raw-1`, had begun on the page before any had ended."""
+    seen = page.evaluate("window.seen")
+    return bool(max(seen[each]["first"] for each in answers) < min(seen[each]["end"] for each in answers))
+
+
+def create_store(page: Page, name: str) -> None:
+    """Make a knowledge base on the documents page, which chooses it."""
+    page.get_by_label("新建知识库").fill(name)
+    page.get_by_role("button", name="新建").click()
+    expect(page.get_by_role("heading", name="知识库")).to_be_visible()
+
+
 def upload(page: Page, *files: Path) -> None:
     """Send files into the chosen knowledge base of the documents page."""
     page.locator("input[type=file]").set_input_files([str(file) for file in files])
     expect(page.get_by_test_id("stFileChip")).to_have_count(len(files))
     page.get_by_role("button", name="上传", exact=False).last.click()
+
+
+def taken_along(page: Page) -> dict[str, bytes]:
+    """What is on the page as files, by the name of their format."""
+    files = {}
+    for name in ("Word", "PDF", "Markdown", "Excel", "CSV"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name, exact=True).click()
+        files[name] = download.value.path().read_bytes()
+    return files
 
 
 @contextmanager

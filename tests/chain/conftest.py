@@ -37,6 +37,7 @@ backends:
         enable_auto_tool_choice: true, tool_call_parser: hermes}}
 models:
   smollm2: {{backend: local, upstream: smollm2, aliases: [default], defaults: {{temperature: 0, max_tokens: 64}}}}
+  rambler: {{backend: local, upstream: smollm2, defaults: {{temperature: 0, max_tokens: 7000, ignore_eos: true}}}}
 rag: {{url: "http://127.0.0.1:{rag}"}}
 assistants:
   labour-law: {{model: smollm2, knowledge: [labour-law], top_k: 2, max_tokens: 60}}

@@ -9,7 +9,19 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from tests.browser import ask, page_of, sign_in, switch, upload
+from tests.browser import (
+    ask,
+    choose,
+    create_store,
+    open_page,
+    page_of,
+    sign_in,
+    streamed_at_once,
+    switch,
+    taken_along,
+    upload,
+    watch_answers,
+)
 from tests.fakes import gateway as fake
 from tests.fakes.gateway import QUOTE, FakeGateway, citation
 from tests.processes import eventually
@@ -30,13 +42,7 @@ def kept(gateway: FakeGateway) -> list[Json]:
 
 
 def open_documents(page: Page) -> None:
-    page.get_by_test_id("stTopNavLink").filter(has_text="文档").click()
-    expect(page.get_by_role("heading", name="知识库")).to_be_visible()
-
-
-def create_store(page: Page, name: str) -> None:
-    page.get_by_label("新建知识库").fill(name)
-    page.get_by_role("button", name="新建").click()
+    open_page(page, "文档")
     expect(page.get_by_role("heading", name="知识库")).to_be_visible()
 
 
@@ -57,6 +63,7 @@ def test_both_columns_stream_at_once(gateway: FakeGateway, ui_url: str, page: Pa
     )
     gateway.replies[RAW] = fake.Reply(["凭我所知，", "看情况。"], meet=[ASSISTANT], stall=hold)
     sign_in(page, ui_url, KEY)
+    watch_answers(page)
     ask(page, "加班费怎么算？")
     try:
         expect(page.get_by_text("依据条文，")).to_be_visible()
@@ -68,6 +75,7 @@ def test_both_columns_stream_at_once(gateway: FakeGateway, ui_url: str, page: Pa
     expect(page.get_by_text("引用出处（1）")).to_be_visible()
     grounded, raw = gateway.chat_of(ASSISTANT).sent, gateway.chat_of(RAW).sent
     assert max(grounded[0], raw[0]) < min(grounded[-1], raw[-1])
+    assert streamed_at_once(page, "grounded-1", "raw-1")
 
 
 def test_a_marker_opens_the_article_with_the_quoted_words(
@@ -185,9 +193,8 @@ def test_an_uploaded_document_answers_at_once(
     create_store(page, "案卷")
     upload(page, case)
     expect(page.get_by_text("✅ 文档已加载并索引！")).to_be_visible()
-    page.get_by_test_id("stTopNavLink").filter(has_text="提问与对比").click()
-    page.get_by_test_id("stSelectbox").first.click()
-    page.get_by_role("option", name="我的文档").click()
+    open_page(page, "提问与对比")
+    choose(page, 0, "我的文档")
     expect(page.get_by_test_id("stMultiSelect")).to_contain_text("案卷")
     ask(page, "案卷怎么说？")
     expect(page.get_by_text("案卷说")).to_be_visible()
@@ -271,7 +278,7 @@ def test_conversations_are_found_renamed_opened_and_deleted(
         expect(page.get_by_text("好的。")).to_have_count(2)
         page.get_by_role("button", name="新对话").click()
         expect(page.get_by_text("好的。")).to_have_count(0)
-    page.get_by_test_id("stTopNavLink").filter(has_text="对话记录").click()
+    open_page(page, "对话记录")
     rows = page.locator(".st-key-history")
     expect(rows.get_by_test_id("stPageLink")).to_have_count(2)
     search = page.get_by_placeholder("搜索标题、问题或回答中的文字")
@@ -284,12 +291,12 @@ def test_conversations_are_found_renamed_opened_and_deleted(
     expect(rows.get_by_text("试用期的长短")).to_be_visible()
     rows.get_by_text("试用期的长短").click()
     expect(page.locator(".px-question")).to_contain_text("试用期 *多长*？")
-    page.get_by_test_id("stTopNavLink").filter(has_text="对话记录").click()
+    open_page(page, "对话记录")
     rows.get_by_role("button", name="删除").first.click()
     expect(page.get_by_role("dialog")).to_contain_text("确定删除“试用期的长短”吗？")
     page.locator(".st-key-confirm-delete button").click()
     expect(rows.get_by_test_id("stPageLink")).to_have_count(1)
-    page.get_by_test_id("stTopNavLink").filter(has_text="提问与对比").click()
+    open_page(page, "提问与对比")
     expect(page.get_by_text("同一个问题，两种回答，一目了然")).to_be_visible()
 
 
@@ -297,12 +304,13 @@ def test_all_of_it_is_taken_along_as_files(gateway: FakeGateway, ui_url: str, pa
     gateway.replies[ASSISTANT] = fake.Reply(["应当支付[1]。"], citations=[citation()])
     sign_in(page, ui_url, KEY)
     ask(page, "加班费怎么算？")
-    begins = {"Word": b"PK", "PDF": b"%PDF-", "Markdown": "# 加班费怎么算？".encode(), "CSV": b"\xef\xbb\xbf"}
-    for name, beginning in begins.items():
-        with page.expect_download() as download:
-            page.get_by_role("button", name=name, exact=True).click()
-        content = download.value.path().read_bytes()
-        assert content.startswith(beginning), name
+    begins = {
+        "Word": b"PK", "PDF": b"%PDF-", "Markdown": "# 加班费怎么算？".encode(), "Excel": b"PK", "CSV": b"\xef\xbb\xbf"
+    }  # fmt: skip
+    files = taken_along(page)
+    assert files.keys() == begins.keys()
+    for name, content in files.items():
+        assert content.startswith(begins[name]), name
         assert len(content) > 200
 
 
@@ -319,6 +327,7 @@ def test_a_file_shows_how_far_it_is_also_after_a_reload(
     upload(page, case)
     row = page.locator(".px-upload", has_text="案卷.txt")
     expect(row).to_contain_text("建立索引 3/12 · 70%")
+    expect(page.get_by_text("这个知识库还没有文档")).to_have_count(0)
     expect(row.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "70")
     page.reload()
     sign_in(page, ui_url, KEY)
@@ -362,7 +371,7 @@ def test_the_widgets_own_words_are_in_the_page_s_language(
     expect(uploader).to_contain_text("不支持这种类型的文件。")
     eventually(lambda: page.evaluate(SAID) == [], "all of it is Chinese")
     for name in ("批量提问", "对话记录", "评价结果"):
-        page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
+        open_page(page, name)
         expect(page.get_by_test_id("stTopNavLink").filter(has_text=name)).to_have_attribute(
             "aria-current", "page"
         )
@@ -386,7 +395,7 @@ def test_the_gateway_goes_and_comes_back(gateway: FakeGateway, ui_url: str, page
     gateway.stop()
     try:
         ask(page, "第二问？")
-        expect(page.get_by_text("网关暂时无法连接。")).to_be_visible()
+        expect(page.get_by_text("网关暂时无法连接。")).to_be_in_viewport()
         expect(page.get_by_text("无法连接网关，请确认服务已启动后重试。")).to_have_count(2)
         expect(page.get_by_text("好的。")).to_have_count(2)
     finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import ask, sign_in
+from tests.browser import ask, open_page, sign_in
 from tests.fakes import gateway as fake
 from tests.fakes.gateway import PIXEL, FakeGateway, citation
 from tests.ui.script import ASSISTANT, KEY, RAW
@@ -15,10 +15,6 @@ from tests.ui.test_comparison import ALONE, GROUNDED, JUDGE, referee
 from tests.ui.test_library import fill
 
 pytestmark = pytest.mark.browser
-
-
-def open_page(page: Page, name: str) -> None:
-    page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
 
 
 def test_the_drawer_sets_how_models_are_asked(gateway: FakeGateway, ui_url: str, page: Page) -> None:
