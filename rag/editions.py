@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -18,6 +19,9 @@ from rag import tables
 
 KEYS = frozenset(("version", "effective", "until", "superseded", "as_of"))
 """Attributes by which a search asks for editions; one that names none of them is answered by what is in force."""
+
+_STORES = 256
+"""Whose editions are kept at hand."""
 
 Key = tuple[str, str, str | None, str | None]
 """A store's id and a file's, and the law and version that the edition's passages have."""
@@ -63,21 +67,29 @@ class Editions:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # A search asks twice, and a store's editions change only with its passages and the day.
+        self._kept = lru_cache(_STORES)(self._read)
 
     def of(self, store_ids: Sequence[str]) -> dict[Key, Edition]:
         """The editions that the files of these stores hold."""
+        stores, today = tables.stores.c, datetime.date.today().isoformat()
+        query = sa.select(stores.id, stores.generation).where(stores.id.in_(store_ids))
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return {key: each for row in rows for key, each in self._kept(*row, today).items()}
+
+    def _read(self, store_id: str, _generation: int, today: str) -> dict[Key, Edition]:
         entries = tables.entries.c
-        query = sa.select(entries.store_id, entries.file_id, entries.edition).where(
-            entries.store_id.in_(store_ids), entries.status == "completed", entries.edition.is_not(None)
+        query = sa.select(entries.file_id, entries.edition).where(
+            entries.store_id == store_id, entries.status == "completed", entries.edition.is_not(None)
         )
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        laws: dict[tuple[str, str], dict[Key, Mapping[str, Any]]] = {}
-        for store_id, file_id, editions in rows:
+        laws: dict[str, dict[Key, Mapping[str, Any]]] = {}
+        for file_id, editions in rows:
             for each in editions or ():
-                same = laws.setdefault((store_id, each["law"]), {})
+                same = laws.setdefault(each["law"], {})
                 same[store_id, file_id, each["title"], each["version"]] = each
-        today = datetime.date.today().isoformat()
         return {key: edition for same in laws.values() for key, edition in _line(same, today).items()}
 
     def by_file(self, store_ids: Sequence[str]) -> dict[tuple[str, str], list[dict[str, Any]]]:

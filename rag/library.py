@@ -107,10 +107,12 @@ class Library:
         """Per hit, the attributes of its file in its store and the passage's own facts."""
         passages = [each.passage for each in hits]
         stores = {each.store_id for each in passages}
-        own, editions = self._own_attributes(stores), self._edition_facts(stores)
+        own = self._own_attributes(stores, {each.file_id for each in passages})
+        editions = self.editions.of(list(stores))
+        dated = [editions.get(key(each)) for each in passages]
         return [
-            own.get((each.store_id, each.file_id), {}) | facts(each) | editions.get(key(each), {})
-            for each in passages
+            own.get((each.store_id, each.file_id), {}) | facts(each) | (edition.facts() if edition else {})
+            for each, edition in zip(passages, dated, strict=True)
         ]
 
     def describe(self, file_id: str, start: int, end: int) -> dict[str, str] | None:
@@ -285,11 +287,15 @@ class Library:
     def _edition_facts(self, store_ids: Collection[str]) -> dict[Key, dict[str, Any]]:
         return {key: each.facts() for key, each in self.editions.of(list(store_ids)).items()}
 
-    def _own_attributes(self, store_ids: Collection[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    def _own_attributes(
+        self, store_ids: Collection[str], file_ids: Collection[str] | None = None
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        """What their owners say of the files in stores, or of `file_ids` there, by store and file."""
         entries = tables.entries.c
-        query = sa.select(entries.store_id, entries.file_id, entries.attributes).where(
-            entries.store_id.in_(store_ids)
-        )
+        query = sa.select(entries.store_id, entries.file_id, entries.attributes)
+        query = query.where(entries.store_id.in_(store_ids))
+        if file_ids is not None:
+            query = query.where(entries.file_id.in_(file_ids))
         with self.engine.connect() as connection:
             rows = connection.execute(query).all()
         return {(row.store_id, row.file_id): row.attributes for row in rows}
