@@ -1,21 +1,25 @@
-"""`python -m ui`: serve the pages. The gateway is found by `PRAXIS_GATEWAY_URL`."""
+"""`python -m ui`: serve the pages. The gateway is found by `PRAXIS_GATEWAY_URL`; people come by `PRAXIS_UI_URL`, where that is
+not the address that is listened on."""
 
 from __future__ import annotations
 
 import argparse
 import errno
 import ipaddress
+import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 from streamlit.starlette import App
 
 from ui.headers import middleware
 
 MAIN = Path(__file__).with_name("main.py")
+LOCAL = ("127.0.0.1", "localhost", "::1")
 UPLOAD_LIMIT = 100  # MB
 SANS = "'Noto Sans CJK SC', 'Noto Sans SC', 'PingFang SC', 'Microsoft YaHei', 'Source Sans', sans-serif"
 
@@ -28,13 +32,25 @@ def main() -> None:
         "--config", help="accepted like the other processes do; the pages need no configuration"
     )
     arguments = parser.parse_args()
+    public = public_urls(os.environ.get("PRAXIS_UI_URL", ""))
     require_port(arguments.host, arguments.port)
     # The server shuts down in good order on these and then raises them anew, which is the end as it was asked for.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     # Streamlit reads the rest of the command line as the page's own.
     sys.argv = [str(MAIN)]
-    App(MAIN, middleware=middleware()).run(config=options(arguments.host, arguments.port))
+    App(MAIN, middleware=middleware()).run(config=options(arguments.host, arguments.port, public))
+
+
+def public_urls(given: str) -> list[SplitResult]:
+    """The addresses in `given`, apart by commas or spaces. Exit 1 with one sentence where one is none."""
+    urls = [urlsplit(each.rstrip("/")) for each in given.replace(",", " ").split()]
+    for url in urls:
+        if url.scheme not in ("http", "https") or not url.hostname or url.path:
+            sys.exit(
+                f"`PRAXIS_UI_URL` names `{url.geturl()}`: give where people reach the pages, such as `https://praxis.example.org`."
+            )
+    return urls
 
 
 def require_port(host: str, port: int) -> None:
@@ -50,16 +66,18 @@ def require_port(host: str, port: int) -> None:
         )
 
 
-def options(host: str, port: int) -> Mapping[str, object]:
-    """Streamlit's settings: closed to other origins, silent about errors, and nothing sent to anybody."""
+def options(host: str, port: int, public: Sequence[SplitResult]) -> Mapping[str, object]:
+    """Streamlit's settings: closed to other hosts and origins, silent about errors, and nothing sent to anybody."""
+    # On loopback nobody comes by another name than these, save through a proxy whose name is told, or by DNS rebinding.
+    hosts = [*LOCAL, *(str(url.hostname) for url in public)] if public or _loopback(host) else []
     return {
         "server.address": host,
         "server.port": port,
         "server.headless": True,
         "server.enableCORS": True,
         "server.enableXsrfProtection": True,
-        # On loopback nobody comes by another name, save by DNS rebinding.
-        "server.allowedHosts": ["127.0.0.1", "localhost", "::1"] if _loopback(host) else [],
+        "server.allowedHosts": hosts,
+        "server.corsAllowedOrigins": [f"{url.scheme}://{url.netloc}" for url in public],
         "server.maxUploadSize": UPLOAD_LIMIT,
         "server.fileWatcherType": "none",
         "client.showErrorDetails": "none",

@@ -13,7 +13,7 @@ import pytest
 from tests.processes import environment, eventually, free_port, gone
 
 
-def start(port: int, folder: Path) -> "subprocess.Popen[bytes]":
+def start(port: int, folder: Path, **variables: str) -> "subprocess.Popen[bytes]":
     command = [
         sys.executable,
         "-m",
@@ -26,7 +26,7 @@ def start(port: int, folder: Path) -> "subprocess.Popen[bytes]":
         "models.yaml",
     ]
     return subprocess.Popen(
-        command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command, cwd=folder, env=environment() | variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
 
 
@@ -57,3 +57,34 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     assert complaint.decode().splitlines() == [
         f"`127.0.0.1:{port}` is in use: stop what listens there, or choose another `--port`."
     ]
+
+
+def opened(port: int, host: str, origin: str) -> int:
+    """The status that the pages' WebSocket gets, asked for under these names."""
+    head = (
+        f"GET /_stcore/stream HTTP/1.1\r\nhost: {host}\r\norigin: {origin}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+        "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: streamlit\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(head.encode())
+        return int(connection.recv(4096).split()[1])
+
+
+def test_the_pages_open_under_their_own_names_alone(tmp_path: Path) -> None:
+    port = free_port()
+    here, public, other = f"127.0.0.1:{port}", "praxis.example.org", "other.example.org"
+    with start(port, tmp_path, PRAXIS_UI_URL=f"https://{public}/") as process:
+        eventually(lambda: healthy(port), "the pages answer", within=60)
+        assert opened(port, here, f"http://{here}") == 101
+        assert opened(port, public, f"https://{public}") == 101
+        assert opened(port, other, f"https://{other}") == 403
+        assert opened(port, public, f"https://{other}") == 403
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_a_public_address_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    with start(free_port(), tmp_path, PRAXIS_UI_URL="praxis.example.org") as process:
+        _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert complaint.decode().startswith("`PRAXIS_UI_URL` names `praxis.example.org`: give where people")
