@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import httpx
 from fastapi import APIRouter, FastAPI
@@ -63,6 +63,7 @@ from gateway.siblings import Siblings
 from gateway.usage import Meter
 from praxis import http_errors
 from praxis.audit import Audit
+from praxis.background import running
 from praxis.config import REDIS_PASSWORD, Config
 from praxis.configuration import Configuration
 from praxis.keys import Keys
@@ -185,8 +186,16 @@ def create_app(config: Path, host: str, place: Place | None = None) -> Gateway:
             stack.callback(observers.tell)
             await access.refresh()
             await adapters.refresh()
-            async with _running(
-                access, configuration, agreement, probes, rag, siblings, limits, meter, forgetting
+            async with running(
+                access=access.run,
+                configuration=configuration.run,
+                agreement=agreement.run,
+                probes=probes.run,
+                rag=rag.run,
+                siblings=siblings.run,
+                limits=limits.run,
+                meter=meter.run,
+                forgetting=forgetting.run,
             ):
                 yield
 
@@ -327,31 +336,3 @@ def _log(record: Record, scope: Scope, request_log: RequestLog) -> None:
     record.outcome = record.outcome or "cancelled"
     record.ended = time.monotonic()
     request_log.ended(record, scope["method"])
-
-
-class Background(Protocol):
-    """What has work to do beside requests."""
-
-    async def run(self) -> None:
-        """Do it until cancelled, or until there is no more."""
-
-
-@asynccontextmanager
-async def _running(*each: Background) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(_keep(one)) for one in each]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _keep(background: Background) -> None:
-    while True:
-        try:
-            await background.run()
-            return
-        except Exception:  # the edge of a background task: one bad round must not end probing or reloading
-            logger.exception("background loop failed; it goes on")
-            await asyncio.sleep(1)

@@ -7,7 +7,7 @@ import hmac
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from praxis import http_errors, state, weights
 from praxis.audit import Actor, Audit
+from praxis.background import running
 from praxis.config import Config
 from praxis.configuration import Configuration
 from praxis.errors import NotAuthenticated
@@ -104,19 +105,16 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         migrations.begin()
-        tasks = [
-            asyncio.create_task(_kept("loading", lambda: _load(library), once=True)),
-            asyncio.create_task(_kept("ingestion", ingestion.run)),
-            asyncio.create_task(_kept("expiry", lambda: _expire(library))),
-            asyncio.create_task(_kept("vectors", lambda: _mend(shelf), once=not shelf.placed)),
-            asyncio.create_task(_kept("configuration", configuration.run)),
-        ]
         try:
-            yield
+            async with running(
+                loading=lambda: _load(library),
+                ingestion=ingestion.run,
+                expiry=lambda: _expire(library),
+                vectors=lambda: _mend(shelf),
+                configuration=configuration.run,
+            ):
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(tunings.stop)
             await asyncio.to_thread(migrations.stop)
             await asyncio.to_thread(shelf.close)
@@ -167,20 +165,6 @@ class Guard:
                 await JSONResponse(error.body(), error.status, error.headers())(scope, receive, send)
                 return
         await self._app(scope, receive, send)
-
-
-async def _kept(name: str, run: Callable[[], Awaitable[None]], once: bool = False) -> None:
-    """Run a background task for as long as the process lives; a failure is logged and it begins again."""
-    while True:
-        try:
-            await run()
-            if once:
-                return
-        except (
-            Exception
-        ):  # the edge of a background task: without it, documents would silently stop coming in
-            logger.exception(f"{name} stopped and begins again")
-            await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def _load(library: Library) -> None:

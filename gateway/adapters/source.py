@@ -92,9 +92,8 @@ def _check_size(folder: Path, fit: Fit) -> None:
 
 
 def _check_finite(lora: Lora) -> None:
-    from gateway.adapters.floats import (
-        is_finite,
-    )  # numpy: 12 MiB that a gateway needs only while it takes an adapter
+    # It brings numpy: 12 MiB that a gateway needs only while it takes an adapter.
+    from gateway.adapters.floats import is_finite
 
     for tensor in lora.tensors:
         if not is_finite(tensor):
